@@ -1,0 +1,3 @@
+//! The endpoint service.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! API, publisher, projector and embedded broker.

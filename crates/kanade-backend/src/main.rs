@@ -1,0 +1,3 @@
+//! The backend.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The language that every part of kanade speaks.

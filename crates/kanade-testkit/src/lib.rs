@@ -1,0 +1,1 @@
+//! Starts a real broker, a backend and agents for tests.

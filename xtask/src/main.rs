@@ -1,0 +1,3 @@
+//! Set-up, build and test: one entry for people and CI.
+
+fn main() {}

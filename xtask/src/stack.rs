@@ -1,0 +1,220 @@
+//! A fleet of one on this machine: a backend with its broker, and an agent.
+//!
+//! `up` and `dev` start it from the workspace's own programs. All data is below `.kanade/`,
+//! each part's output in `.kanade/log/<name>.log`.
+//!
+//! **Invariant:** stopping goes agent first, then the backend, which stops its broker last;
+//! also when the start fails half-way.
+
+mod service;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::http;
+use crate::stack::service::Service;
+use crate::tools::OWN_NATS_SERVER;
+use crate::workspace::Workspace;
+
+/// How long the backend may take until it is ready; a first start also makes its broker's store.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a part may take to stop before it is killed. The backend waits for its broker.
+const AGENT_STOPS_WITHIN: Duration = Duration::from_secs(15);
+const BACKEND_STOPS_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Programs that the fleet is made of, as cargo names their packages.
+pub(crate) const PACKAGES: [&str; 3] = ["kanade-backend", "kanade-agent", "kanade"];
+
+/// Where the fleet listens.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Ports {
+    /// Port of the API on 127.0.0.1
+    #[arg(long, default_value_t = 8443)]
+    port: u16,
+    /// Port of the broker on 127.0.0.1
+    #[arg(long, default_value_t = 4222)]
+    broker_port: u16,
+}
+
+/// What a start needs to know.
+pub(crate) struct Plan<'a> {
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) ports: Ports,
+    pub(crate) release: bool,
+    pub(crate) nats_server: PathBuf,
+}
+
+/// The running fleet. The order of the fields is the order in which they stop.
+pub(crate) struct Stack {
+    agent: Service,
+    backend: Service,
+}
+
+/// Held as long as a fleet of this workspace runs.
+pub(crate) struct OnlyOne(#[expect(dead_code, reason = "the lock is what counts")] File);
+
+impl OnlyOne {
+    /// Fails when another `up` or `dev` of this workspace is running; stops what a killed one
+    /// left behind.
+    pub(crate) fn take(workspace: &Workspace) -> Result<Self> {
+        let folder = workspace.fleet();
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("could not make `{}`", folder.display()))?;
+        let path = folder.join("up.lock");
+        let file =
+            File::create(&path).with_context(|| format!("could not make `{}`", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {
+                let logs = workspace.log();
+                Service::stop_leftover("agent", &logs, AGENT_STOPS_WITHIN);
+                Service::stop_leftover("backend", &logs, BACKEND_STOPS_WITHIN);
+                Ok(Self(file))
+            }
+            Err(TryLockError::WouldBlock) => bail!(
+                "`cargo xtask up` or `dev` is already running in this workspace: use that one, or stop it with Ctrl-C"
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("could not lock `{}`", path.display()))
+            }
+        }
+    }
+}
+
+impl Plan<'_> {
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.api())
+    }
+
+    /// The token that the CLI shows to the API.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.backend_data().join("secrets").join("api-token")
+    }
+
+    fn api(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.port).into()
+    }
+
+    fn backend_data(&self) -> PathBuf {
+        self.workspace.fleet().join("backend")
+    }
+
+    fn backend(&self) -> Command {
+        let mut command = Command::new(self.workspace.program("kanade-backend", self.release));
+        command
+            .arg("run")
+            .arg("--data-dir")
+            .arg(self.backend_data())
+            .args(["--listen", &self.api().to_string()])
+            .args(["--broker-port", &self.ports.broker_port.to_string()])
+            .env(OWN_NATS_SERVER, &self.nats_server);
+        command
+    }
+
+    fn agent(&self) -> Command {
+        let mut command = Command::new(self.workspace.program("kanade-agent", self.release));
+        command
+            .arg("run")
+            .arg("--data-dir")
+            .arg(self.workspace.fleet().join("agent"))
+            .arg("--join")
+            .arg(self.backend_data().join("secrets").join("agent.creds.json"));
+        command
+    }
+
+    /// The operator's CLI, set to this fleet.
+    pub(crate) fn cli(&self) -> Command {
+        let mut command = Command::new(self.workspace.program("kanade", self.release));
+        command
+            .env("KANADE_URL", self.url())
+            .env("KANADE_TOKEN_FILE", self.token_file())
+            .current_dir(self.workspace.root());
+        command
+    }
+
+    /// Starts all parts; returns when the backend is ready and the agent runs.
+    pub(crate) fn start(&self) -> Result<Stack> {
+        let logs = self.workspace.log();
+        fs::create_dir_all(&logs)
+            .with_context(|| format!("could not make `{}`", logs.display()))?;
+        port_is_free("API", "--port", self.ports.port)?;
+        port_is_free("broker", "--broker-port", self.ports.broker_port)?;
+        let mut backend =
+            Service::start("backend", &mut self.backend(), &logs, BACKEND_STOPS_WITHIN)?;
+        self.wait_until_ready(&mut backend)?;
+        let agent = Service::start("agent", &mut self.agent(), &logs, AGENT_STOPS_WITHIN)?;
+        Ok(Stack { agent, backend })
+    }
+
+    fn wait_until_ready(&self, backend: &mut Service) -> Result<()> {
+        let until = Instant::now() + READY_WITHIN;
+        loop {
+            let answer = http::status(self.api(), "/readyz");
+            if matches!(answer, Ok(200)) {
+                return Ok(());
+            }
+            backend.must_run()?;
+            if Instant::now() > until {
+                let state = answer.map_or_else(
+                    |error| error.to_string(),
+                    |status| format!("{}/readyz says {status}", self.url()),
+                );
+                bail!(
+                    "the backend was not ready within {} s ({state}){}",
+                    READY_WITHIN.as_secs(),
+                    backend.last_words()
+                );
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+impl Stack {
+    /// Fails, with the part's last words, when one has ended.
+    pub(crate) fn must_run(&mut self) -> Result<()> {
+        self.backend.must_run()?;
+        self.agent.must_run()
+    }
+
+    /// Stops all in order; true when none had to be killed.
+    pub(crate) fn stop(mut self) -> bool {
+        let agent = self.agent.stop();
+        self.backend.stop() && agent
+    }
+}
+
+fn port_is_free(who: &str, option: &str, port: u16) -> Result<()> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
+            "port {port} for the {who} is in use by another program: stop that, or choose another port with `{option}`"
+        ),
+        Err(error) => Err(error).with_context(|| format!("could not listen on port {port}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_told_with_the_option_that_changes_it() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = port_is_free("API", "--port", port).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "port {port} for the API is in use by another program: stop that, or choose another port with `--port`"
+            )
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! `cargo xtask test`: everything that is checked before a change lands, here and in CI.
+//!
+//! Cheap checks come first. With a filter only the matching tests run.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{cargo, run_captured, run_shown};
+use crate::steps::{Passed, Steps};
+use crate::tools::{self, CARGO_DENY, CARGO_NEXTEST, OWN_NATS_SERVER};
+use crate::workspace::Workspace;
+use crate::{tidy, windows};
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Run only the tests whose name contains one of these; the other checks are left out
+    filters: Vec<String>,
+}
+
+/// Runs the checks; prints a table of them.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let mut steps = Steps::default();
+    if arguments.filters.is_empty() {
+        steps.run("fmt", || shown(cargo().args(["fmt", "--all", "--check"])));
+        steps.run("tidy", || tidy::run(workspace).map(|()| Passed::Whole));
+        steps.run("deny", || deny(workspace));
+        steps.run("advisories", || advisories(workspace));
+        steps.run("clippy", || {
+            shown(
+                cargo()
+                    .args(["clippy", "--quiet", "--workspace", "--all-targets", "--"])
+                    .args(["-D", "warnings"]),
+            )
+        });
+    }
+    let built = steps.run("build", || {
+        shown(cargo().args(["build", "--quiet", "--workspace", "--all-targets"]))
+    });
+    steps.run("tests", || {
+        if !built {
+            bail!("not run, since the build failed");
+        }
+        tests(workspace, &arguments.filters)
+    });
+    if arguments.filters.is_empty() {
+        steps.run("windows", || windows::check(workspace));
+    }
+    steps.finish()
+}
+
+/// True where the run is CI's, which checks also what costs much to set up.
+pub(crate) fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false" && value != "0")
+}
+
+fn shown(command: &mut Command) -> Result<Passed> {
+    run_shown(command).map(|()| Passed::Whole)
+}
+
+fn cargo_deny(workspace: &Workspace) -> Result<Command> {
+    let found = tools::cargo_tool(workspace, &CARGO_DENY)?;
+    println!("{found}");
+    let mut command = Command::new(found.path);
+    command.current_dir(workspace.root());
+    Ok(command)
+}
+
+fn deny(workspace: &Workspace) -> Result<Passed> {
+    // The registry index is needed for yanked versions only, which belong to `advisories`.
+    shown(
+        cargo_deny(workspace)?
+            .args(["--log-level", "error", "check", "--hide-inclusion-graph"])
+            .args(["licenses", "bans", "sources"]),
+    )
+}
+
+fn advisories(workspace: &Workspace) -> Result<Passed> {
+    if run_captured(cargo_deny(workspace)?.args(["--log-level", "error", "fetch", "db"])).is_err() {
+        return Ok(Passed::NotChecked(
+            "the advisory database could not be reached".to_owned(),
+        ));
+    }
+    shown(cargo_deny(workspace)?.args([
+        "--log-level",
+        "error",
+        "check",
+        "--disable-fetch",
+        "advisories",
+    ]))
+}
+
+fn tests(workspace: &Workspace, filters: &[String]) -> Result<Passed> {
+    let nats_server = tools::nats_server(workspace)?;
+    let nextest = tools::cargo_tool(workspace, &CARGO_NEXTEST)?;
+    println!("{nats_server}\n{nextest}");
+    let programs = workspace.programs(false);
+    let programs = std::path::absolute(&programs)
+        .with_context(|| format!("could not resolve `{}`", programs.display()))?;
+    let mut command = Command::new(nextest.path);
+    crate::process::without_own_variables(&mut command);
+    command
+        .current_dir(workspace.root())
+        .args(["nextest", "run", "--workspace", "--cargo-quiet"])
+        .args(filters)
+        .env("KANADE_BIN_DIR", programs)
+        .env(OWN_NATS_SERVER, nats_server.path);
+    shown(&mut command)
+}

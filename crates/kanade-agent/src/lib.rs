@@ -1,1 +1,4 @@
 //! The endpoint service.
+
+pub mod exec;
+pub mod platform;

@@ -1,0 +1,1 @@
+//! Windows: job objects, access lists, code pages.

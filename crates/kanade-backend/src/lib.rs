@@ -1,1 +1,5 @@
 //! API, publisher, projector and embedded broker.
+
+pub mod changes;
+pub mod metrics;
+pub mod tasks;

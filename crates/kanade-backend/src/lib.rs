@@ -1,5 +1,6 @@
 //! API, publisher, projector and embedded broker.
 
 pub mod changes;
+pub mod config;
 pub mod metrics;
 pub mod tasks;

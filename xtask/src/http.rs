@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(2);
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The status of `GET path`.
 ///
@@ -22,7 +23,8 @@ pub(crate) fn status(address: SocketAddr, path: &str) -> io::Result<u16> {
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )?;
     let mut head = Vec::new();
-    stream.take(64).read_to_end(&mut head)?;
+    // To the end, lest the server sees a broken connection; a page of ours is far smaller.
+    stream.take(MOST_BYTES).read_to_end(&mut head)?;
     parse_status(&head).ok_or_else(|| io::Error::other("no HTTP answer"))
 }
 
@@ -30,8 +32,8 @@ fn parse_status(head: &[u8]) -> Option<u16> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     std::str::from_utf8(line)
         .ok()?
-        .strip_prefix("HTTP/1.1 ")?
-        .get(..3)?
+        .strip_prefix("HTTP/1.")?
+        .get(2..5)?
         .parse()
         .ok()
 }
@@ -46,6 +48,7 @@ mod tests {
             parse_status(b"HTTP/1.1 503 Service Unavailable\r\n"),
             Some(503)
         );
+        assert_eq!(parse_status(b"HTTP/1.0 200 OK\r\n"), Some(200));
         assert_eq!(parse_status(b"SSH-2.0-OpenSSH\r\n"), None);
     }
 }

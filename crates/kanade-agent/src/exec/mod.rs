@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kanade_shared::wire::command::{RunAs, Shell};
-use kanade_shared::wire::result::Reason;
+use kanade_shared::wire::result::{Outcome, Reason};
 
 pub use self::capture::{Capture, Captured};
 pub use self::supervise::Runner;
@@ -79,7 +79,10 @@ pub enum HowEnded {
         signal: Option<i32>,
     },
     /// At its time limit.
-    TimedOut,
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
     /// By a stop from outside.
     Killed(StopKind),
     /// It never began.
@@ -122,16 +125,28 @@ impl RunEnd {
         }
     }
 
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match &self.how {
+            HowEnded::Exited { code: Some(0), .. } => Outcome::Ok,
+            HowEnded::Exited { .. } | HowEnded::NotStarted { .. } => Outcome::Failed,
+            HowEnded::TimedOut { .. } => Outcome::TimedOut,
+            HowEnded::Killed(StopKind::Kill) => Outcome::Killed,
+            HowEnded::Killed(StopKind::Shutdown) => Outcome::Interrupted,
+        }
+    }
+
     /// The program's own exit code; absent if it did not end by itself.
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
         match &self.how {
             HowEnded::Exited { code, .. } => *code,
-            HowEnded::TimedOut | HowEnded::Killed(_) | HowEnded::NotStarted { .. } => None,
+            HowEnded::TimedOut { .. } | HowEnded::Killed(_) | HowEnded::NotStarted { .. } => None,
         }
     }
 
-    /// Why there is no exit code, in a sentence; absent when there is one.
+    /// Why there is no exit code; absent when there is one.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match &self.how {
@@ -139,11 +154,11 @@ impl RunEnd {
             HowEnded::Exited { code: None, signal } => {
                 Some(Reason::new("run.signal", signal_sentence(*signal)))
             }
-            HowEnded::TimedOut => {
-                let seconds = self.duration.as_secs();
+            HowEnded::TimedOut { limit } => {
+                let seconds = limit.as_secs_f64();
                 Some(Reason::new(
                     "run.timeout",
-                    format!("stopped at its time limit, after {seconds} s"),
+                    format!("stopped at its time limit of {seconds} s"),
                 ))
             }
             HowEnded::Killed(StopKind::Kill) => {

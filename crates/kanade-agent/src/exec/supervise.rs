@@ -193,7 +193,7 @@ impl Runner {
                 return (exited(status), 0);
             }
             kind = stopped(stop) => HowEnded::Killed(kind),
-            () = sleep(limit) => HowEnded::TimedOut,
+            () = sleep(limit) => HowEnded::TimedOut { limit },
         };
         if tree.ask_to_stop() {
             // Over before the grace is, if the whole group has gone.

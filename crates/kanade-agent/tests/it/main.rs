@@ -6,5 +6,6 @@
 mod exec;
 #[cfg(unix)]
 mod exec_end;
-#[cfg(unix)]
+#[cfg(windows)]
+mod exec_windows;
 mod runs;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kanade_agent::exec::{HowEnded, RunEnd, RunSpec, Runner, StopKind, TailBuffer};
-use kanade_agent::platform::{ProcessMark, Unix};
+use kanade_agent::platform::{self, Platform, ProcessMark};
 use kanade_shared::wire::command::{RunAs, Shell};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -23,15 +23,16 @@ pub(crate) struct Pc {
 
 impl Pc {
     pub(crate) fn new() -> Self {
-        Self::on(Unix::detect())
+        Self::on(platform::current())
     }
 
-    pub(crate) fn on(platform: Unix) -> Self {
+    pub(crate) fn on(platform: Arc<dyn Platform>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let runner = Runner::open(Arc::new(platform), &folder.path().join("runs")).unwrap();
+        let runner = Runner::open(platform, &folder.path().join("runs")).unwrap();
         Self { folder, runner }
     }
 
+    #[cfg(unix)]
     pub(crate) fn with_graces(mut self, stop: Duration, pipe: Duration) -> Self {
         self.runner = self.runner.with_graces(stop, pipe);
         self
@@ -41,6 +42,7 @@ impl Pc {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
+    #[cfg(unix)]
     pub(crate) fn left_in_runs(&self) -> usize {
         std::fs::read_dir(self.folder.path().join("runs"))
             .unwrap()
@@ -97,6 +99,7 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+#[cfg(unix)]
 pub(crate) fn lines(path: &str) -> Vec<String> {
     std::fs::read_to_string(path)
         .unwrap_or_default()
@@ -105,6 +108,7 @@ pub(crate) fn lines(path: &str) -> Vec<String> {
         .collect()
 }
 
+#[cfg(unix)]
 /// Whether the process whose id is in the file has gone (a zombie has).
 pub(crate) fn is_gone(pid_file: &str) -> bool {
     let pid = lines(pid_file)

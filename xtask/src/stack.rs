@@ -135,6 +135,9 @@ impl Plan<'_> {
         command
             .env("KANADE_URL", self.url())
             .env("KANADE_TOKEN_FILE", self.token_file())
+            // The caller's own would win over the file, or lead to another fleet.
+            .env_remove("KANADE_TOKEN")
+            .env_remove("KANADE_CONTEXT")
             .current_dir(self.workspace.root());
         command
     }

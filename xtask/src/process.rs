@@ -4,12 +4,14 @@
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 /// What the last lines of a failed program's words are cut to.
 const LAST_LINES: usize = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A `cargo` as the caller's shell would start it.
 ///
@@ -71,6 +73,28 @@ pub(crate) fn run_captured(command: &mut Command) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether `command` ends with 0 within `limit`; its words are dropped, and it is killed if not.
+pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> Result<bool> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| not_started(command, error))?;
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait().context("could not wait for a program")? {
+            return Ok(status.success());
+        }
+        if Instant::now() > until {
+            child.kill().ok();
+            child.wait().ok();
+            return Ok(false);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
 }
 
 /// Runs a `cargo` build; on a terminal one line shows how far it is.
@@ -197,6 +221,20 @@ mod tests {
             error.to_string(),
             "`no-such-program-here` is not installed (or not on the PATH): install it, and try again"
         );
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended_and_counts_as_failed() {
+        let python = |code: &str| {
+            let mut command = Command::new("python3");
+            command.args(["-c", code]);
+            command
+        };
+        let limit = Duration::from_secs(60);
+        assert!(succeeds_within(&mut python("pass"), limit).unwrap());
+        assert!(!succeeds_within(&mut python("exit(3)"), limit).unwrap());
+        let mut endless = python("import time; time.sleep(3600)");
+        assert!(!succeeds_within(&mut endless, Duration::from_millis(1)).unwrap());
     }
 
     #[test]

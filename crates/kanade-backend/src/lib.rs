@@ -2,5 +2,7 @@
 
 pub mod changes;
 pub mod config;
+pub mod fleet;
 pub mod metrics;
+pub mod store;
 pub mod tasks;

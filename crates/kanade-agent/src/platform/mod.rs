@@ -19,6 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 mod files;
+mod host;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -33,6 +34,8 @@ pub use windows::Windows;
 use unix as os;
 #[cfg(windows)]
 use windows as os;
+
+pub use host::{os_family, resident_bytes, since_boot};
 
 pub use files::{create_private, create_private_dir, sync_dir, write_private};
 

@@ -1,0 +1,3 @@
+//! End-to-end tests: real brokers, real processes, one module per resource.
+
+mod bootstrap;

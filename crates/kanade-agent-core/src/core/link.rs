@@ -23,6 +23,10 @@ const REREAD_AFTER_CONNECT_MS: u64 = 5_000;
 const REREAD_EVERY_MS: u64 = 180_000;
 const REREAD_SPREAD_MS: u64 = 120_000;
 
+/// An entry stays so long after nothing of it can run any more: a backend that lost its result
+/// with a broker or a database that was put back from a copy still asks for it.
+const KEPT_AFTER_OVER: chrono::Duration = chrono::Duration::hours(24);
+
 /// How far the agent is with its broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkState {
@@ -261,8 +265,8 @@ impl Core {
         }
     }
 
-    /// Entries of which nothing can run any more and that no document lists go, once their
-    /// results are with the broker.
+    /// Entries of which nothing can run any more and that no document lists go after a day, once
+    /// their results are with the broker.
     pub(super) fn forget_what_is_over(&mut self, now: Mono) {
         let own = Scope::Pc(self.pc_id.clone());
         let all_known = self.known_scopes.contains(&Scope::All) && self.known_scopes.contains(&own);
@@ -282,7 +286,7 @@ impl Core {
         let gone: Vec<RequestId> = self
             .entries
             .values()
-            .filter(|entry| entry.ended() && entry.over_at < fleet)
+            .filter(|entry| entry.ended() && entry.over_at + KEPT_AFTER_OVER < fleet)
             .map(|entry| entry.request_id)
             .filter(over)
             .collect();

@@ -1,0 +1,7 @@
+//! A small fleet in memory: the agent's real core and the publisher's real rules, on a broker, a
+//! database and disks that can fail at every step.
+
+pub(crate) mod backend;
+pub(crate) mod pc;
+pub(crate) mod schedule;
+pub(crate) mod world;

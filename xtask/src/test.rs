@@ -35,13 +35,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         steps.run("clippy", || {
             shown(
                 cargo()
-                    .args(["clippy", "--quiet", "--workspace", "--all-targets", "--"])
-                    .args(["-D", "warnings"]),
+                    .args(["clippy", "--quiet", "--workspace", "--all-targets"])
+                    .args(locked())
+                    .args(["--", "-D", "warnings"]),
             )
         });
     }
     let built = steps.run("build", || {
-        shown(cargo().args(["build", "--quiet", "--workspace", "--all-targets"]))
+        shown(
+            cargo()
+                .args(["build", "--quiet", "--workspace", "--all-targets"])
+                .args(locked()),
+        )
     });
     steps.run("tests", || {
         if !built {
@@ -58,6 +63,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 /// True where the run is CI's, which checks also what costs much to set up.
 pub(crate) fn in_ci() -> bool {
     env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false" && value != "0")
+}
+
+/// In CI a lock file that does not fit the manifests fails, instead of being put right unseen.
+pub(crate) fn locked() -> Option<&'static str> {
+    in_ci().then_some("--locked")
 }
 
 fn shown(command: &mut Command) -> Result<Passed> {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use signal_hook::consts;
 
 use crate::process::{self, cargo, run_captured, run_shown, seconds};
 use crate::stack::{OnlyOne, PACKAGES, Plan, Ports, Stack};
@@ -28,6 +29,11 @@ const JOINS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The CLI's context for this fleet.
 const CONTEXT: &str = "local";
+
+#[cfg(unix)]
+const STOP_SIGNALS: [i32; 3] = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
+#[cfg(not(unix))]
+const STOP_SIGNALS: [i32; 2] = [consts::SIGINT, consts::SIGTERM];
 
 /// What `cargo xtask up` takes.
 #[derive(clap::Args)]
@@ -103,14 +109,15 @@ pub(crate) fn build(release: bool) -> Result<Duration> {
     process::run_build(&mut command, "  build      ")
 }
 
-/// Turns true when the person (or the system) wants this program to end.
+/// Turns true when the person (or the system) wants this program to end; a second wish ends it
+/// at once, and what then still runs is stopped by the next `up`.
 pub(crate) fn stop_requests() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut signals = vec![signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
-    #[cfg(unix)]
-    signals.push(signal_hook::consts::SIGHUP);
-    for signal in signals.drain(..) {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
+    for signal in STOP_SIGNALS {
+        let first = Arc::clone(&stop);
+        // In this order: the first wish finds the flag unset here, and sets it after.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, first))
             .context("could not listen for Ctrl-C")?;
     }
     Ok(stop)

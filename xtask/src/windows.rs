@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, run_captured, run_shown, without_own_variables};
 use crate::steps::Passed;
-use crate::test::in_ci;
+use crate::test::{in_ci, locked};
 use crate::tools::on_path;
 use crate::workspace::Workspace;
 
@@ -47,6 +47,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Passed> {
     command
         .current_dir(workspace.root())
         .args(["check", "--quiet", "--target", TARGET])
+        .args(locked())
         .args(PACKAGES.iter().flat_map(|package| ["--package", package]))
         // Its own folder: another compiler would drop what the debug build has made.
         .env("CARGO_TARGET_DIR", workspace.target().join("windows"));

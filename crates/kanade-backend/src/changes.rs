@@ -31,7 +31,7 @@ pub const QUEUE_EVENTS: usize = 50_000;
 pub const LINGER: Duration = Duration::from_secs(60);
 
 /// What a listener may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// Every PC.
     Agents,

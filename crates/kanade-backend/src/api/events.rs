@@ -1,0 +1,122 @@
+//! `/api/v1/events`: live changes as server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ApiState;
+use super::extract::Query;
+use super::problem::{Answer, ApiError};
+use crate::changes::{Listener, Topic, TopicError};
+use crate::tasks::Stop;
+
+/// Silence that is broken by a comment, so that both ends notice a dead connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Listeners at once.
+const LISTENERS: usize = 1_000;
+/// Topics of one listener.
+const TOPICS: usize = 100;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(event_stream))
+}
+
+/// What to listen to.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+struct EventQuery {
+    /// `agents`, `execs`, `exec:<exec_id>`, `tail:<request_id>`, separated by commas.
+    topics: String,
+    /// The id seen last, for clients that cannot send `Last-Event-ID`.
+    last_event_id: Option<u64>,
+}
+
+/// Live changes, as server-sent events.
+///
+/// The `id` of an event is the number of the change; `event` is its topic; `data` is JSON with a
+/// `kind` of `agent`, `exec`, `target`, `result`, `tail`, `resumed` or `reset`. The first event is
+/// `resumed` when everything after `Last-Event-ID` follows; `reset` when it does not, or none was
+/// given: then read the lists again, and go on from its id.
+#[utoipa::path(
+    get, path = "/events", tag = "events",
+    params(
+        EventQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The id seen last"),
+    ),
+    responses((status = 200, description = "Events until the client ends it", content_type = "text/event-stream", body = String))
+)]
+async fn event_stream(
+    State(state): State<ApiState>,
+    Query(query): Query<EventQuery>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let topics = topics(&query.topics)?;
+    if state.changes.listeners() >= LISTENERS {
+        let title = format!("{LISTENERS} listen already");
+        return Err(
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "events.too_many", title)
+                .help("close some dashboards or watches, and try again"),
+        );
+    }
+    let listener = state
+        .changes
+        .listen(topics, last_seen(&headers).or(query.last_event_id));
+    let stream = futures::stream::unfold((listener, state.stop.clone()), next);
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Of reverse proxies that would hold events back.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(stream)).into_response())
+}
+
+type Step = Option<(Result<Bytes, Infallible>, (Listener, Stop))>;
+
+async fn next((mut listener, stop): (Listener, Stop)) -> Step {
+    let text = tokio::select! {
+        biased;
+        () = stop.cancelled() => return None,
+        next = tokio::time::timeout(HEARTBEAT, listener.next()) => next,
+    };
+    let text = text.unwrap_or_else(|_| ":\n\n".to_owned());
+    Some((Ok(Bytes::from(text)), (listener, stop)))
+}
+
+fn topics(text: &str) -> Answer<Vec<Topic>> {
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let topics: Result<Vec<Topic>, TopicError> = parts.map(str::parse).collect();
+    let mut topics = topics
+        .map_err(|error| ApiError::invalid("events.topic", error.to_string()).field("topics"))?;
+    topics.sort_unstable();
+    topics.dedup();
+    if topics.is_empty() || topics.len() > TOPICS {
+        let title = format!("{} topics are named; 1 to {TOPICS} can be", topics.len());
+        return Err(ApiError::invalid("events.topic", title)
+            .field("topics")
+            .help("add `?topics=agents,execs`, for example"));
+    }
+    Ok(topics)
+}
+
+/// One that is not ours is as good as none: the listener gets a reset.
+fn last_seen(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get("last-event-id")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}

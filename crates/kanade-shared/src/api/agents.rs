@@ -85,6 +85,7 @@ impl Presence {
 /// Filters and order of the list of agents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentQuery {
     /// Most rows to give, 1 to 500; 100 unless said.

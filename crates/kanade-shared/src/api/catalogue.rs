@@ -89,6 +89,7 @@ pub struct GroupWrite {
 /// Page and filter of a list of definitions, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct NameQuery {
     /// Most rows to give, 1 to 500; 100 unless said.

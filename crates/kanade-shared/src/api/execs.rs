@@ -288,6 +288,7 @@ pub struct RetryRequest {
 /// Filters and order of the list of execs; newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct ExecQuery {
     /// Most rows to give, 1 to 500; 100 unless said.
@@ -307,6 +308,7 @@ pub struct ExecQuery {
 /// Filters of the list of an exec's targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct TargetQuery {
     /// Most rows to give, 1 to 500; 100 unless said.

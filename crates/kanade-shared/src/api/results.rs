@@ -85,6 +85,7 @@ pub struct OutputPage {
 /// Which stream and where from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputQuery {
     /// `stdout` (default) or `stderr`.
@@ -121,6 +122,7 @@ impl Stream {
 /// Filters of the list of results; newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct ResultQuery {
     /// Most rows to give, 1 to 500; 100 unless said.

@@ -125,6 +125,7 @@ pub struct GapView {
 /// Page of dead letters, gaps or audit rows; newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 pub struct SystemQuery {
     /// Most rows to give, 1 to 500; 100 unless said.

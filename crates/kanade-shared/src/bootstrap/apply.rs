@@ -38,6 +38,7 @@ pub struct Report {
 /// What became of one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanOutcome))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was made.

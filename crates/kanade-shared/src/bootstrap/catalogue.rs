@@ -28,6 +28,7 @@ const CAP_STEP: u64 = MIB;
 /// What a resource is to those who use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanKind))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Messages in order, by subject.

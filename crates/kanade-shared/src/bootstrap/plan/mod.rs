@@ -82,6 +82,7 @@ pub struct Plan {
 /// What would be done about one resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanStep))]
 pub struct Step {
     /// What it is.
     pub kind: Kind,
@@ -105,6 +106,7 @@ pub struct Step {
 /// What would be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanAction))]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Action {
     /// It is not there and will be made.
@@ -123,6 +125,7 @@ pub enum Action {
 /// One field of a resource that changes; values as people read them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanChange))]
 pub struct Change {
     /// The field's name.
     pub field: String,
@@ -135,6 +138,7 @@ pub struct Change {
 /// One field of a resource that is not as wanted and stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanDrift))]
 pub struct Drift {
     /// The field's name.
     pub field: String,
@@ -149,6 +153,7 @@ pub struct Drift {
 /// The storage that a plan takes, with all replicas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PlanStorage))]
 pub struct Storage {
     /// What the resources that are to be made reserve.
     pub create_bytes: u64,

@@ -1,3 +1,5 @@
-//! The endpoint service.
+//! The agent's program; all of it is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    kanade_agent::cli::main()
+}

@@ -115,7 +115,8 @@ impl Runner {
             held.discard().await;
             return Err(StartError::Journal(error.to_string()));
         }
-        if let Some(kind) = *stop.borrow() {
+        let stopped = *stop.borrow();
+        if let Some(kind) = stopped {
             held.discard().await;
             return Ok(RunEnd::not_begun(HowEnded::Killed(kind)));
         }

@@ -130,10 +130,16 @@ impl TailBuffer {
     /// A reader that starts at the oldest output held.
     #[must_use]
     pub fn subscribe(&self) -> TailReader {
+        self.subscribe_from(TailPosition::default())
+    }
+
+    /// A reader that starts at `position`.
+    #[must_use]
+    pub fn subscribe_from(&self, position: TailPosition) -> TailReader {
         TailReader {
             buffer: self.clone(),
             changes: self.changes.subscribe(),
-            position: TailPosition::default(),
+            position,
             done: false,
         }
     }

@@ -1,0 +1,3 @@
+//! Facts that the agent itself finds about its PC.
+
+pub(crate) mod hardware;

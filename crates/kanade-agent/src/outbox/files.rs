@@ -1,0 +1,467 @@
+//! Results on disk: `outbox/` until the broker has acknowledged them, then `sent/` for as long as
+//! the journal remembers the run.
+//!
+//! `<request_id>.json` is the result; a stream that is too large to ride inside lies beside it as
+//! `<request_id>.stdout` or `.stderr`, plain UTF-8, written before it.
+//!
+//! **Invariant:** a result leaves `outbox/` only by [`OutboxFiles::acknowledged`].
+//! **Invariant:** the text of a large stream is not held in memory again after [`OutboxFiles::store`].
+
+use std::fs;
+use std::path::PathBuf;
+
+use kanade_shared::id::RequestId;
+use kanade_shared::wire::result::{Output, RunResult};
+use kanade_shared::wire::{INLINE_OUTPUT_MAX_BYTES, RESULT_MAX_BYTES};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::data::{DataError, DataFolder, Found, record};
+use crate::exec::OutputStream;
+use crate::platform;
+
+const OUTBOX: &str = "outbox";
+const SENT: &str = "sent";
+
+/// A result as it lies on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What is sent.
+    pub result: RunResult,
+    /// Streams that go by HTTPS first.
+    #[serde(default)]
+    pub uploads: Vec<Upload>,
+}
+
+/// A stream that lies beside its result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// Size of the text, in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of the text, hex.
+    pub sha256: String,
+}
+
+/// What the sender needs to know of a result without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// The run.
+    pub request_id: RequestId,
+    /// Size on disk, with its streams, in bytes.
+    pub disk_bytes: u64,
+    /// Size of what is sent over the broker, about, in bytes.
+    pub message_bytes: u64,
+    /// Whether streams go by HTTPS first.
+    pub uploads: bool,
+}
+
+/// The folders of the outbox. Everything here blocks.
+#[derive(Debug, Clone)]
+pub struct OutboxFiles {
+    data: DataFolder,
+}
+
+impl OutboxFiles {
+    /// The outbox in a data folder.
+    #[must_use]
+    pub fn new(data: DataFolder) -> Self {
+        Self { data }
+    }
+
+    /// What waits to be sent, the results without their output; what is damaged is set aside, and
+    /// streams without a result go.
+    ///
+    /// # Errors
+    /// The folder can't be listed, or a damaged file can't be moved.
+    pub fn load(&self) -> Result<Vec<(Stored, RunResult)>, DataError> {
+        let folder = self.data.path(OUTBOX);
+        let mut waiting: Vec<(Stored, RunResult)> = Vec::new();
+        for path in record::files(&folder)? {
+            if let Some(request_id) = id_of(&path, "json") {
+                match record::read::<Kept>(self.data.root(), &path)? {
+                    Found::Whole(kept) => {
+                        let stored = self.stored(request_id, &kept);
+                        let empty = Output::default();
+                        let result = RunResult {
+                            stdout: empty.clone(),
+                            stderr: empty,
+                            ..kept.result
+                        };
+                        waiting.push((stored, result));
+                    }
+                    Found::Nothing | Found::Damaged => {}
+                }
+            }
+        }
+        for path in record::files(&folder)? {
+            let stream = ["stdout", "stderr"]
+                .iter()
+                .find_map(|word| id_of(&path, word));
+            if stream.is_some_and(|id| waiting.iter().all(|(kept, _)| kept.request_id != id)) {
+                record::remove(&path)?;
+            }
+        }
+        waiting.sort_by_key(|(kept, _)| kept.request_id);
+        Ok(waiting)
+    }
+
+    /// Puts a result on disk; what is too large to ride inside is laid beside it. A result of the
+    /// same run that is there already stays as it is: the first one counts.
+    ///
+    /// # Errors
+    /// A file can't be written; then the outbox is as it was.
+    pub fn store(&self, mut result: RunResult) -> Result<Stored, DataError> {
+        let request_id = result.request_id;
+        if let Found::Whole(kept) = self.read(request_id)? {
+            return Ok(self.stored(request_id, &kept));
+        }
+        let mut uploads = Vec::new();
+        for (stream, text) in take_large(&mut result)? {
+            let path = self.stream_path(OUTBOX, request_id, stream);
+            platform::write_private(&path, text.as_bytes())
+                .map_err(|e| DataError::write(&path, e))?;
+            uploads.push(Upload {
+                stream: word(stream).to_owned(),
+                size_bytes: text.len() as u64,
+                sha256: hex(&Sha256::digest(text.as_bytes())),
+            });
+        }
+        let kept = Kept { result, uploads };
+        if let Err(error) = record::write(&self.path(OUTBOX, request_id), &kept) {
+            for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+                // The streams of a result that was not written help nobody; the next start
+                // removes what is left.
+                let _ = record::remove(&self.stream_path(OUTBOX, request_id, stream));
+            }
+            return Err(error);
+        }
+        Ok(self.stored(request_id, &kept))
+    }
+
+    /// The result of a run that waits to be sent.
+    ///
+    /// # Errors
+    /// The file is there and can neither be read nor set aside.
+    pub fn read(&self, request_id: RequestId) -> Result<Found<Kept>, DataError> {
+        record::read(self.data.root(), &self.path(OUTBOX, request_id))
+    }
+
+    /// Where a large stream of a waiting result lies.
+    #[must_use]
+    pub fn upload_path(&self, request_id: RequestId, upload: &Upload) -> PathBuf {
+        self.data
+            .path(OUTBOX)
+            .join(format!("{request_id}.{}", upload.stream))
+    }
+
+    /// The broker has it: moves it to the copies. Not flushed: after a power cut it is sent again.
+    ///
+    /// # Errors
+    /// A file can't be moved.
+    pub fn acknowledged(&self, request_id: RequestId) -> Result<(), DataError> {
+        self.move_all(request_id, OUTBOX, SENT)
+    }
+
+    /// Puts a copy back, to be sent again; `None` when there is none.
+    ///
+    /// # Errors
+    /// A file can't be moved or read.
+    pub fn again(&self, request_id: RequestId) -> Result<Option<Stored>, DataError> {
+        if self.path(SENT, request_id).exists() {
+            self.move_all(request_id, SENT, OUTBOX)?;
+        }
+        match self.read(request_id)? {
+            Found::Whole(kept) => Ok(Some(self.stored(request_id, &kept))),
+            Found::Nothing | Found::Damaged => Ok(None),
+        }
+    }
+
+    /// Removes the copy of a result that was sent; one that was not sent stays.
+    ///
+    /// # Errors
+    /// A file can't be removed.
+    pub fn forget(&self, request_id: RequestId) -> Result<(), DataError> {
+        record::remove(&self.path(SENT, request_id))?;
+        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+            record::remove(&self.stream_path(SENT, request_id, stream))?;
+        }
+        Ok(())
+    }
+
+    /// Removes copies of runs that the journal does not know any more.
+    ///
+    /// # Errors
+    /// The folder can't be listed or a file can't be removed.
+    pub fn forget_all_but(&self, known: impl Fn(RequestId) -> bool) -> Result<(), DataError> {
+        for path in record::files(&self.data.path(SENT))? {
+            let id = ["json", "stdout", "stderr"]
+                .iter()
+                .find_map(|word| id_of(&path, word));
+            if !id.is_some_and(&known) {
+                record::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Streams before the result on the way back, and after it on the way out, so that a result is
+    /// never in the outbox without them.
+    fn move_all(&self, request_id: RequestId, from: &str, to: &str) -> Result<(), DataError> {
+        let json = (self.path(from, request_id), self.path(to, request_id));
+        let streams = [OutputStream::Stdout, OutputStream::Stderr].map(|stream| {
+            let path = |folder| self.stream_path(folder, request_id, stream);
+            (path(from), path(to))
+        });
+        let (first, last) = if to == OUTBOX {
+            (streams.to_vec(), vec![json])
+        } else {
+            (vec![json], streams.to_vec())
+        };
+        for (from, to) in first.into_iter().chain(last) {
+            match fs::rename(&from, &to) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(DataError::remove(&from, error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(&self, request_id: RequestId, kept: &Kept) -> Stored {
+        let message_bytes = fs::metadata(self.path(OUTBOX, request_id)).map_or(0, |m| m.len());
+        let uploads: u64 = kept.uploads.iter().map(|upload| upload.size_bytes).sum();
+        Stored {
+            request_id,
+            disk_bytes: message_bytes + uploads,
+            message_bytes,
+            uploads: !kept.uploads.is_empty(),
+        }
+    }
+
+    fn path(&self, folder: &str, request_id: RequestId) -> PathBuf {
+        self.data.path(folder).join(format!("{request_id}.json"))
+    }
+
+    fn stream_path(&self, folder: &str, request_id: RequestId, stream: OutputStream) -> PathBuf {
+        self.data
+            .path(folder)
+            .join(format!("{request_id}.{}", word(stream)))
+    }
+}
+
+fn id_of(path: &std::path::Path, extension: &str) -> Option<RequestId> {
+    if path.extension()? != extension {
+        return None;
+    }
+    RequestId::parse(path.file_stem()?.to_str()?).ok()
+}
+
+fn word(stream: OutputStream) -> &'static str {
+    match stream {
+        OutputStream::Stdout => "stdout",
+        OutputStream::Stderr => "stderr",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes out of a result what is too large to ride inside: each stream over its limit, then the
+/// larger one for as long as the whole is over its own.
+fn take_large(result: &mut RunResult) -> Result<Vec<(OutputStream, String)>, DataError> {
+    let request_id = result.request_id;
+    let mut large = Vec::new();
+    let mut take = |stream: OutputStream, output: &mut Output| {
+        output.stored_as = Some(format!("{request_id}/{}", word(stream)));
+        large.push((stream, std::mem::take(&mut output.text)));
+    };
+    if result.stdout.text.len() > INLINE_OUTPUT_MAX_BYTES {
+        take(OutputStream::Stdout, &mut result.stdout);
+    }
+    if result.stderr.text.len() > INLINE_OUTPUT_MAX_BYTES {
+        take(OutputStream::Stderr, &mut result.stderr);
+    }
+    while encoded_bytes(result)? > RESULT_MAX_BYTES {
+        match (result.stdout.text.len(), result.stderr.text.len()) {
+            (0, 0) => break,
+            (stdout, stderr) if stdout >= stderr => take(OutputStream::Stdout, &mut result.stdout),
+            _ => take(OutputStream::Stderr, &mut result.stderr),
+        }
+    }
+    Ok(large)
+}
+
+fn encoded_bytes(result: &RunResult) -> Result<usize, DataError> {
+    let bytes = serde_json::to_vec(result).map_err(|source| DataError::Encode { source })?;
+    Ok(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use kanade_shared::id::{Attempt, ExecId, PcId};
+    use kanade_shared::subject::Scope;
+    use kanade_shared::wire::result::Outcome;
+
+    use super::*;
+
+    fn result(n: u8, stdout: String, stderr: String) -> RunResult {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        RunResult {
+            request_id: RequestId::from_uuid(uuid::Uuid::from_bytes([n; 16])),
+            exec_id: ExecId::new(at, [n; 10]),
+            attempt: Attempt::FIRST,
+            pc_id: PcId::parse("pc-1").unwrap(),
+            scope: Scope::All,
+            job_id: None,
+            job_version: None,
+            outcome: Outcome::Ok,
+            reason: None,
+            exit_code: Some(0),
+            tries: 1,
+            started_at: None,
+            ended_at: at,
+            stdout: Output::whole(stdout),
+            stderr: Output::whole(stderr),
+        }
+    }
+
+    fn waiting(outbox: &OutboxFiles) -> Vec<Stored> {
+        outbox
+            .load()
+            .unwrap()
+            .into_iter()
+            .map(|(stored, _)| stored)
+            .collect()
+    }
+
+    fn outbox(folder: &tempfile::TempDir) -> OutboxFiles {
+        OutboxFiles::new(DataFolder::open(folder.path()).unwrap())
+    }
+
+    fn sizes(stdout: usize, stderr: usize, letter: &str) -> (usize, usize) {
+        let mut result = result(1, letter.repeat(stdout), letter.repeat(stderr));
+        let large = take_large(&mut result).unwrap();
+        assert!(encoded_bytes(&result).unwrap() <= RESULT_MAX_BYTES);
+        let size = |stream| {
+            large
+                .iter()
+                .find(|(s, _)| *s == stream)
+                .map_or(0, |(_, t)| t.len())
+        };
+        (size(OutputStream::Stdout), size(OutputStream::Stderr))
+    }
+
+    #[test]
+    fn small_output_rides_inside_and_large_output_lies_beside() {
+        let limit = INLINE_OUTPUT_MAX_BYTES;
+        assert_eq!(sizes(limit, limit, "x"), (0, 0));
+        assert_eq!(sizes(limit + 1, limit, "x"), (limit + 1, 0));
+        assert_eq!(sizes(0, limit + 1, "x"), (0, limit + 1));
+        // A NUL takes six bytes in JSON, so two streams under their limit are too much together.
+        assert_eq!(sizes(100_000, 90_000, "\0"), (100_000, 0));
+        assert_eq!(sizes(limit, limit - 1, "\0"), (limit, limit - 1));
+    }
+
+    #[test]
+    fn a_result_waits_until_it_is_acknowledged_and_can_be_sent_again_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        let text = "x".repeat(300_000);
+        let stored = outbox
+            .store(result(1, text.clone(), String::new()))
+            .unwrap();
+        assert!(stored.uploads && stored.disk_bytes > 300_000 && stored.message_bytes < 2_000);
+        assert_eq!(waiting(&outbox), [stored]);
+        let Found::Whole(kept) = outbox.read(stored.request_id).unwrap() else {
+            panic!()
+        };
+        let upload = outbox.upload_path(stored.request_id, &kept.uploads[0]);
+        assert_eq!(fs::read_to_string(&upload).unwrap(), text);
+
+        outbox.acknowledged(stored.request_id).unwrap();
+        assert_eq!(waiting(&outbox), []);
+        assert_eq!(outbox.again(stored.request_id).unwrap(), Some(stored));
+        assert_eq!(fs::read_to_string(&upload).unwrap(), text);
+
+        outbox.forget(stored.request_id).unwrap();
+        assert_eq!(
+            waiting(&outbox),
+            [stored],
+            "what was not sent is not forgotten"
+        );
+        outbox.acknowledged(stored.request_id).unwrap();
+        outbox.forget(stored.request_id).unwrap();
+        assert_eq!(outbox.again(stored.request_id).unwrap(), None);
+        assert!(!upload.exists());
+    }
+
+    #[test]
+    fn the_first_result_of_a_run_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        outbox
+            .store(result(1, "first".into(), String::new()))
+            .unwrap();
+        let stored = outbox
+            .store(result(1, "second".into(), String::new()))
+            .unwrap();
+        let Found::Whole(kept) = outbox.read(stored.request_id).unwrap() else {
+            panic!()
+        };
+        assert_eq!(kept.result.stdout.text, "first");
+    }
+
+    #[test]
+    fn a_crash_between_the_stream_and_its_result_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        let rest = folder
+            .path()
+            .join(format!("outbox/{}.stdout", "ab".repeat(16)));
+        fs::write(&rest, b"text").unwrap();
+        assert_eq!(waiting(&outbox), []);
+        assert!(!rest.exists());
+    }
+
+    #[test]
+    fn one_damaged_result_does_not_hold_up_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        let first = outbox
+            .store(result(1, String::new(), String::new()))
+            .unwrap();
+        let second = outbox
+            .store(result(2, String::new(), String::new()))
+            .unwrap();
+        fs::write(outbox.path(OUTBOX, first.request_id), b"{\"sha2").unwrap();
+        assert_eq!(waiting(&outbox), [second]);
+        let aside = fs::read_dir(folder.path().join("damaged")).unwrap().count();
+        assert_eq!(aside, 1);
+    }
+
+    #[test]
+    fn copies_go_with_the_journals_entries() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = outbox(&folder);
+        for n in 1..=2 {
+            let stored = outbox
+                .store(result(n, String::new(), String::new()))
+                .unwrap();
+            outbox.acknowledged(stored.request_id).unwrap();
+        }
+        let kept = result(2, String::new(), String::new()).request_id;
+        outbox.forget_all_but(|id| id == kept).unwrap();
+        assert_eq!(
+            outbox
+                .again(result(1, String::new(), String::new()).request_id)
+                .unwrap(),
+            None
+        );
+        assert!(outbox.again(kept).unwrap().is_some());
+    }
+}

@@ -2,6 +2,8 @@
 //! database and disks that can fail at every step.
 
 pub(crate) mod backend;
+mod end;
+mod operators;
 pub(crate) mod pc;
 pub(crate) mod schedule;
 pub(crate) mod world;

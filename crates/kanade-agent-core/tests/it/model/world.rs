@@ -2,41 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use kanade_agent_core::{Heard, Mono, Read};
 use kanade_shared::id::{Attempt, ExecId, PcId, RequestId};
 use kanade_shared::subject::Scope;
 use kanade_shared::wire::agent::RunKey;
-use kanade_shared::wire::command::{
-    BodyRef, Command, Document, Reach, Run, RunAs, ScriptSource, Shell, Staleness, StopAction,
-};
-use kanade_shared::wire::result::Outcome;
+use kanade_shared::wire::command::Document;
 
 use super::backend::{Broker, Database, Work, provisional};
 use super::pc::{Outside, Pc, Reading};
 use super::schedule::{Fault, Op, Step};
 
-const TIMEOUT_S: u32 = 12;
-
 #[derive(Debug)]
 pub(crate) struct World {
-    t: u64,
-    unique: u64,
-    db: Database,
-    broker: Broker,
-    database_copies: Vec<Database>,
-    broker_copies: Vec<Broker>,
-    work: BTreeMap<Scope, Work>,
-    pcs: Vec<Pc>,
-    runs: BTreeMap<RequestId, u32>,
+    pub(super) t: u64,
+    pub(super) unique: u64,
+    pub(super) db: Database,
+    pub(super) broker: Broker,
+    pub(super) database_copies: Vec<Database>,
+    pub(super) broker_copies: Vec<Broker>,
+    pub(super) work: BTreeMap<Scope, Work>,
+    pub(super) pcs: Vec<Pc>,
+    pub(super) runs: BTreeMap<RequestId, u32>,
     /// Fixed execs and whom they were for.
-    fixed: BTreeMap<ExecId, BTreeSet<PcId>>,
-    database_losses: Vec<DateTime<Utc>>,
-    broker_losses: Vec<DateTime<Utc>>,
-    execs: u8,
+    pub(super) fixed: BTreeMap<ExecId, BTreeSet<PcId>>,
+    pub(super) database_losses: Vec<DateTime<Utc>>,
+    pub(super) broker_losses: Vec<DateTime<Utc>>,
+    pub(super) execs: u8,
 }
 
-type Played = Result<(), String>;
+pub(super) type Played = Result<(), String>;
 
 fn hash(document: &Document) -> String {
     serde_json::to_string(document).unwrap()
@@ -65,16 +60,16 @@ impl World {
         world
     }
 
-    fn now(&self) -> DateTime<Utc> {
+    pub(super) fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + i64::try_from(self.t).unwrap(), 0).unwrap()
     }
 
-    fn mono(&self) -> Mono {
+    pub(super) fn mono(&self) -> Mono {
         Mono(self.t * 1000)
     }
 
     /// Each transaction of the database has a time of its own.
-    fn transaction(&mut self) -> DateTime<Utc> {
+    pub(super) fn transaction(&mut self) -> DateTime<Utc> {
         self.t += 1;
         self.now()
     }
@@ -165,170 +160,6 @@ impl World {
         Ok(())
     }
 
-    // ---- operators
-
-    fn command(&mut self, open: bool, jitter_s: u32, deadline_s: i64, fails: bool) -> Command {
-        let now = self.transaction();
-        self.execs += 1;
-        let random = [self.execs; 10];
-        let body = BodyRef {
-            sha256: "0".into(),
-            key: "0".into(),
-            size_bytes: 0,
-        };
-        let script = if self.execs.is_multiple_of(3) {
-            ScriptSource::Body(body)
-        } else {
-            ScriptSource::Inline {
-                text: "true".into(),
-            }
-        };
-        let env = fails.then(|| ("FAIL".to_owned(), "1".to_owned()));
-        Command {
-            exec_id: ExecId::new(now, random),
-            attempt: Attempt::FIRST,
-            job_id: None,
-            job_version: None,
-            reach: if open { Reach::Open } else { Reach::Fixed },
-            issued_at: now,
-            deadline: now + Duration::seconds(deadline_s),
-            jitter_s,
-            supersede: false,
-            staleness: Staleness::Cached,
-            run: Run {
-                shell: Shell::Sh,
-                script,
-                args: vec![],
-                env: env.into_iter().collect(),
-                cwd: None,
-                stdin: None,
-                timeout_s: TIMEOUT_S,
-                tries: 1,
-                backoff_s: 0,
-                run_as: RunAs::System,
-                output_cap_bytes: 1024,
-            },
-        }
-    }
-
-    fn post(
-        &mut self,
-        open: bool,
-        all: bool,
-        pcs: u8,
-        jitter_s: u32,
-        deadline_s: i64,
-        fails: bool,
-    ) -> Option<ExecId> {
-        let named = |pc: &PcId| {
-            all || (0..8).any(|k| pcs & (1 << k) != 0 && pc.as_str() == format!("p{k}"))
-        };
-        let members: Vec<PcId> = self.db.pcs.keys().filter(|pc| named(pc)).cloned().collect();
-        if members.is_empty() {
-            return None;
-        }
-        let command = self.command(open, jitter_s, deadline_s, fails);
-        let wide = all && (open || self.db.restored_at.is_none());
-        for pc_id in &members {
-            let scope = if wide {
-                Scope::All
-            } else {
-                Scope::Pc(pc_id.clone())
-            };
-            self.db.put(pc_id, &scope, &command);
-        }
-        if !open {
-            self.fixed
-                .insert(command.exec_id, members.into_iter().collect());
-        }
-        Some(command.exec_id)
-    }
-
-    fn nth(&self, nth: usize) -> Option<ExecId> {
-        let execs = self.db.execs();
-        execs.len().checked_sub(1 + nth).map(|n| execs[n])
-    }
-
-    fn stop(&mut self, nth: usize, kill: bool) {
-        let Some(exec_id) = self.nth(nth) else { return };
-        self.transaction();
-        let action = if kill {
-            StopAction::Kill
-        } else {
-            StopAction::Withdraw
-        };
-        for ((id, _, _), row) in &mut self.db.commands {
-            if *id == exec_id {
-                row.stop = row.stop.max(Some(action));
-            }
-        }
-        for target in self.db.targets.values_mut() {
-            if target.exec_id == exec_id && !kill {
-                target.outcome.get_or_insert(Outcome::Withdrawn);
-            }
-        }
-    }
-
-    fn retry(&mut self, nth: usize, deadline_s: i64) {
-        let Some(exec_id) = self.nth(nth) else { return };
-        let mut newest: BTreeMap<PcId, (Attempt, Option<Outcome>)> = BTreeMap::new();
-        for target in self
-            .db
-            .targets
-            .values()
-            .filter(|target| target.exec_id == exec_id)
-        {
-            let there = newest
-                .entry(target.pc_id.clone())
-                .or_insert((target.attempt, target.outcome));
-            if there.0 < target.attempt {
-                *there = (target.attempt, target.outcome);
-            }
-        }
-        let again =
-            |outcome: Option<Outcome>| outcome.is_some_and(|outcome| outcome != Outcome::Ok);
-        let mut command = self.command(false, 0, deadline_s, false);
-        command.exec_id = exec_id;
-        command.attempt = Attempt(self.t);
-        for (pc_id, (_, outcome)) in newest {
-            if again(outcome) && self.db.pcs.contains_key(&pc_id) {
-                self.db.put(&pc_id, &Scope::Pc(pc_id.clone()), &command);
-            }
-        }
-    }
-
-    // ---- losses
-
-    fn restore_database(&mut self, n: usize) {
-        if let Some(copy) = self.database_copies.iter().rev().nth(n) {
-            self.db = copy.clone();
-            self.database_losses.push(self.now());
-            self.after_database_loss();
-        }
-    }
-
-    fn after_database_loss(&mut self) {
-        self.work.clear();
-        let now = self.transaction();
-        self.db.restored_at = Some(now);
-    }
-
-    fn restore_broker(&mut self, n: usize) {
-        if let Some(copy) = self.broker_copies.iter().rev().nth(n) {
-            self.broker = copy.clone();
-            self.broker_losses.push(self.now());
-            self.after_broker_loss();
-        }
-    }
-
-    fn after_broker_loss(&mut self) {
-        self.t += 1;
-        let mono = self.mono();
-        for pc in &mut self.pcs {
-            pc.go_offline(mono);
-        }
-    }
-
     // ---- backend
 
     fn publish_stage(&mut self, scope: &Scope, stage: u8) {
@@ -362,7 +193,7 @@ impl World {
         }
     }
 
-    fn publish_all(&mut self) {
+    pub(super) fn publish_all(&mut self) {
         for number in 0..=self.pcs.len() {
             let scope = self.scope(number);
             for stage in 0..3 {
@@ -371,7 +202,7 @@ impl World {
         }
     }
 
-    fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         let now = self.transaction();
         for (pc_id, exec_id, attempt) in self.db.sweep(now) {
             let pc = self
@@ -426,7 +257,7 @@ impl World {
 
     // ---- PCs
 
-    fn fault(&mut self, fault: Fault, k: usize) {
+    pub(super) fn fault(&mut self, fault: Fault, k: usize) {
         let (mono, now) = (self.mono(), self.now());
         let pc = &mut self.pcs[k];
         match fault {
@@ -441,7 +272,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, step: Step, k: usize) -> Played {
+    pub(super) fn step(&mut self, step: Step, k: usize) -> Played {
         // The shell performs all effects of one event before it hands over the next.
         if matches!(
             step,
@@ -581,116 +412,6 @@ impl World {
             }
             core.handle_heard(Heard::Commands(scope, document, hash), mono);
         }
-    }
-
-    // ---- the end
-
-    pub(crate) fn round(&mut self) -> Played {
-        self.apply(&Op::Project)?;
-        self.sweep();
-        self.publish_all();
-        for k in 0..self.pcs.len() {
-            self.fault(Fault::DiskFree, k);
-            self.t += 1;
-            for _ in 0..12 {
-                for step in Step::ALL {
-                    self.step(step, k)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The faults stop, everybody comes on line, and time passes every deadline.
-    pub(crate) fn settle(&mut self) -> Played {
-        for _ in 0..4 {
-            self.round()?;
-        }
-        let probe = self
-            .post(true, true, 0, 0, 400, false)
-            .ok_or("no PC is known")?;
-        for _ in 0..20 {
-            self.round()?;
-        }
-        for pc in &self.pcs {
-            let id = RequestId::derive(probe, &pc.pc_id, Attempt::FIRST);
-            if self.runs.get(&id) != Some(&1) {
-                return Err(format!(
-                    "{} is stuck: it did not run the probe; {:?}",
-                    pc.pc_id,
-                    pc.core.as_ref().map(|c| c.status())
-                ));
-            }
-        }
-        let over = self
-            .db
-            .commands
-            .values()
-            .map(|row| row.key.over_at)
-            .max()
-            .unwrap_or(self.now());
-        let wait = (over - self.now()).num_seconds().max(0);
-        self.t += u64::try_from(wait).unwrap() + 2;
-        for _ in 0..8 {
-            self.round()?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn check(&self) -> Played {
-        for (id, target) in &self.db.targets {
-            if target.outcome.is_none() {
-                return Err(format!("{id} on {} has no outcome", target.pc_id));
-            }
-        }
-        self.pcs.iter().try_for_each(|pc| self.check_pc(pc))
-    }
-
-    fn check_pc(&self, pc: &Pc) -> Played {
-        let both_lost = |at: DateTime<Utc>| {
-            self.database_losses.iter().any(|lost| *lost > at)
-                && self.broker_losses.iter().any(|lost| *lost > at)
-        };
-        for (id, admitted_at) in &pc.admitted {
-            if pc.deletions.iter().any(|deleted| deleted >= admitted_at) {
-                continue;
-            }
-            let known = self.db.targets.contains_key(id);
-            let got = self.db.results.get(id);
-            let Some(ended) = pc.ended.get(id) else {
-                return Err(format!("{id} was admitted by {} and never ended", pc.pc_id));
-            };
-            let issued_at = pc.disk.entries.get(id).map(|entry| entry.issued_at);
-            if !known && issued_at.is_some_and(both_lost) {
-                continue;
-            }
-            match got {
-                None => {
-                    let target = self.db.targets.get(id);
-                    let here = pc.disk.entries.get(id).map(|entry| &entry.state);
-                    let waits = pc.disk.outbox.contains_key(id);
-                    return Err(format!(
-                        "{id} ended {ended:?} on {}, and its result is missing; {target:?}, {here:?}, waits {waits}",
-                        pc.pc_id
-                    ));
-                }
-                Some(got) if got != ended && !provisional(*ended) => {
-                    return Err(format!(
-                        "{id} ended {ended:?} on {}, and the database says {got:?}",
-                        pc.pc_id
-                    ));
-                }
-                Some(got) => {
-                    let says = self.db.targets.get(id).and_then(|target| target.outcome);
-                    if !provisional(*got) && says != Some(*got) {
-                        return Err(format!(
-                            "{id} has the result {got:?}, and its target says {says:?}"
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

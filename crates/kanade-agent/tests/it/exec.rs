@@ -1,10 +1,13 @@
 //! Runs of real scripts that end by themselves: codes, arguments, input, output.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kanade_agent::exec::{HowEnded, RunSpec, TailBuffer};
+use kanade_agent::platform::{self, Launch};
 use kanade_shared::wire::command::{RunAs, Shell};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::runs::{Pc, check, exited, sh};
 
@@ -78,6 +81,29 @@ async fn the_environment_holds_what_was_given_and_the_runs_marker() {
     };
     let expected = format!("hi \"there\"\n€|{}", spec.request_id);
     assert_eq!(Pc::new().run(spec).await.stdout.to_text(), expected);
+}
+
+#[tokio::test]
+async fn a_program_gets_no_variable_of_the_agents_that_it_was_not_given() {
+    let launch = Launch {
+        run: "some-run".to_owned(),
+        program: "/usr/bin/env".into(),
+        args: Vec::new(),
+        env: BTreeMap::from([("ONLY".to_owned(), "this".to_owned())]),
+        cwd: None,
+        stdin: None,
+    };
+    let launched = platform::current().launch(&launch).unwrap();
+    launched.tree.release().unwrap();
+    let output = launched.child.wait_with_output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Shells add some of their own.
+    let of_shells = ["PWD=", "OLDPWD=", "SHLVL=", "_="];
+    let given = |line: &&str| !of_shells.iter().any(|name| line.starts_with(name));
+    assert_eq!(
+        text.lines().filter(given).collect::<Vec<_>>(),
+        ["ONLY=this"]
+    );
 }
 
 #[tokio::test]
@@ -238,16 +264,19 @@ async fn the_live_tail_shows_output_before_the_end() {
 
 #[tokio::test]
 async fn fifty_runs_at_once_do_not_mix() {
-    let pc = Pc::new();
-    let runs = (0..50).map(|number| {
+    let pc = Arc::new(Pc::new());
+    let mut runs = JoinSet::new();
+    for number in 0..50 {
         let spec = RunSpec {
             args: vec![number.to_string()],
             stdin: Some(format!("in {number}")),
             ..sh("sleep 0.2; echo \"$1 $(cat)\"; exit \"$1\"")
         };
-        pc.run(spec)
-    });
-    for (number, end) in (0..).zip(futures::future::join_all(runs).await) {
+        let pc = Arc::clone(&pc);
+        runs.spawn(async move { (number, pc.run(spec).await) });
+    }
+    while let Some(ended) = runs.join_next().await {
+        let (number, end) = ended.unwrap();
         assert_eq!(end.how, exited(number));
         assert_eq!(end.stdout.to_text(), format!("{number} in {number}\n"));
     }

@@ -1,11 +1,12 @@
 //! The end of runs that are stopped, refused or abandoned, and of all that came of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kanade_agent::exec::{HowEnded, RunEnd, RunSpec, StopKind, TailBuffer};
-use kanade_agent::platform::{Platform, ProcessMark, Unix};
+use kanade_agent::platform::{self, Argument, Launch, Launched, Platform, ProcessMark, Unix};
 use kanade_shared::wire::result::Outcome;
 use tokio::sync::{oneshot, watch};
 
@@ -240,6 +241,27 @@ async fn a_run_is_noted_before_it_begins() {
     .await;
     assert_eq!(end.how, exited(0));
     assert!(Path::new(&effect).exists());
+}
+
+#[tokio::test]
+async fn a_program_whose_agent_dies_before_the_release_never_begins() {
+    let pc = Pc::new();
+    let effect = pc.path("effect");
+    let launch = Launch {
+        run: "some-run".to_owned(),
+        program: "/usr/bin/touch".into(),
+        args: vec![Argument::Plain(effect.clone())],
+        env: BTreeMap::new(),
+        cwd: None,
+        stdin: None,
+    };
+    let Launched {
+        mut child, tree, ..
+    } = platform::current().launch(&launch).unwrap();
+    // What the kernel does with the pipe of an agent that was killed.
+    drop(tree);
+    assert!(!child.wait().await.unwrap().success());
+    assert!(!Path::new(&effect).exists());
 }
 
 /// Runs the family as a process of its own would, and forgets it as a crash does: nothing of the

@@ -88,6 +88,7 @@ impl Backend {
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--broker-port", &self.broker_port.to_string()])
             .args(&self.arguments)
+            .env_remove(crate::process::BIN_DIR)
             .env(nats::BINARY, nats::binary());
         self.process = Some(Process::start(
             &mut command,

@@ -84,8 +84,14 @@ impl World {
             let Some(ended) = pc.ended.get(id) else {
                 return Err(format!("{id} was admitted by {} and never ended", pc.pc_id));
             };
+            // A PC that joined an open exec by itself, at a database that did not know it, may be
+            // forgotten again together with the broker.
+            let joined = !self.posted.contains(id);
             let issued_at = pc.disk.entries.get(id).map(|entry| entry.issued_at);
-            if !known && issued_at.is_some_and(both_lost) {
+            let since = issued_at
+                .filter(|_| !joined)
+                .unwrap_or(DateTime::UNIX_EPOCH);
+            if !known && both_lost(since) {
                 continue;
             }
             match got {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::Duration;
-use kanade_shared::id::{Attempt, ExecId, PcId};
+use kanade_shared::id::{Attempt, ExecId, PcId, RequestId};
 use kanade_shared::subject::Scope;
 use kanade_shared::wire::command::{
     BodyRef, Command, Reach, Run, RunAs, ScriptSource, Shell, Staleness, StopAction,
@@ -84,6 +84,8 @@ impl World {
                 Scope::Pc(pc_id.clone())
             };
             self.db.put(pc_id, &scope, &command);
+            self.posted
+                .insert(RequestId::derive(command.exec_id, pc_id, command.attempt));
         }
         if !open {
             self.fixed
@@ -141,6 +143,8 @@ impl World {
         for (pc_id, (_, outcome)) in newest {
             if again(outcome) && self.db.pcs.contains_key(&pc_id) {
                 self.db.put(&pc_id, &Scope::Pc(pc_id.clone()), &command);
+                self.posted
+                    .insert(RequestId::derive(command.exec_id, &pc_id, command.attempt));
             }
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(super) work: BTreeMap<Scope, Work>,
     pub(super) pcs: Vec<Pc>,
     pub(super) runs: BTreeMap<RequestId, u32>,
+    /// Runs that an operator meant at the time of a post or a retry.
+    pub(super) posted: BTreeSet<RequestId>,
     /// Fixed execs and whom they were for.
     pub(super) fixed: BTreeMap<ExecId, BTreeSet<PcId>>,
     pub(super) database_losses: Vec<DateTime<Utc>>,
@@ -49,6 +51,7 @@ impl World {
             work: BTreeMap::new(),
             pcs: Vec::new(),
             runs: BTreeMap::new(),
+            posted: BTreeSet::new(),
             fixed: BTreeMap::new(),
             database_losses: Vec::new(),
             broker_losses: Vec::new(),

@@ -216,7 +216,7 @@ fn kill_tree(mark: &ProcessMark) -> Leftovers {
     let in_cgroup = mark.cgroup.as_deref().map(cgroup::kill).unwrap_or_default();
     let leftovers = processes::kill_all(mark, in_cgroup);
     if let Some(folder) = &mark.cgroup {
-        cgroup::remove(folder);
+        cgroup::remove_after_kill(folder);
     }
     leftovers
 }

@@ -77,6 +77,28 @@ async fn a_timeout_ends_the_whole_family_without_cgroups_too() {
 }
 
 #[tokio::test]
+async fn only_a_cgroup_finds_what_hides_its_session_parent_and_marker() {
+    let pc = Pc::new().with_graces(Duration::from_millis(100), Duration::from_millis(100));
+    let hidden = pc.path("hidden");
+    let script = format!(
+        "rm -f {hidden}
+         env -u KANADE_RUN setsid sh -c 'setsid sh -c \"echo \\$\\$ >{hidden}; exec sleep 1000\" & exit 0'
+         until [ -s {hidden} ]; do sleep 0.02; done
+         echo ready
+         sleep 1000"
+    );
+    run_into_its_limit(&pc, &script).await;
+    let gone = is_gone(&hidden);
+    if !gone {
+        std::process::Command::new("kill")
+            .args(["-9", &lines(&hidden)[0]])
+            .status()
+            .unwrap();
+    }
+    assert_eq!(gone, Unix::detect().has_cgroups());
+}
+
+#[tokio::test]
 async fn a_script_that_is_asked_to_stop_has_time_to_tidy_up() {
     let pc = Pc::new();
     let tidied = pc.path("tidied");

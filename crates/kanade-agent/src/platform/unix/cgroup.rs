@@ -7,6 +7,11 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long the end of killed processes is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 const PREFIX: &str = "kanade-run-";
 
@@ -73,6 +78,17 @@ pub(super) fn remove(path: &Path) {
     if is_a_runs(path) {
         // Refused while a process lives in it, which is right.
         let _ = fs::remove_dir(path);
+    }
+}
+
+/// Removes it as soon as what was killed in it has gone, or gives up: the next start sweeps it.
+pub(super) fn remove_after_kill(path: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while is_a_runs(path) && path.exists() && Instant::now() < deadline {
+        remove(path);
+        if path.exists() {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ exit $global:LASTEXITCODE
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     files: Vec<(&'static str, String)>,
-    /// Arguments of the shell; `Err` holds the name of a file of the run's folder.
+    /// Arguments of the shell.
     words: Vec<Word>,
 }
 

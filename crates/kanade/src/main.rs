@@ -1,3 +1,5 @@
 //! The operator command line.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    kanade::run()
+}

@@ -1,0 +1,83 @@
+//! `kanade bootstrap`: what the broker must have, over the API.
+
+use kanade_shared::bootstrap::Plan;
+use kanade_shared::bootstrap::plan::Action;
+
+use crate::cli::Global;
+use crate::failure::{Exit, Failure};
+use crate::output::Screen;
+use crate::output::table::{Format, FormatArg, show_whole};
+
+/// Arguments of `bootstrap`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "`plan` exits with 7 when there is a difference. For a first start, or a broker \
+that the backend\ndoes not run with yet: `kanade-backend bootstrap`."
+)]
+pub(crate) struct BootstrapArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What can be done.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub(crate) enum What {
+    /// Say what would be made or changed
+    Plan(#[command(flatten)] FormatArg),
+    /// Make and change it
+    Apply(#[command(flatten)] FormatArg),
+}
+
+/// Shows or applies the plan.
+///
+/// # Errors
+/// The backend can't be reached, or the broker refuses.
+pub(crate) async fn run(
+    args: &BootstrapArgs,
+    global: &Global,
+    screen: &Screen,
+) -> Result<Exit, Failure> {
+    let client = global.client()?;
+    match args.what {
+        What::Plan(format) => {
+            let plan: Plan = client.get("bootstrap", &()).await?;
+            show(screen, &plan, format.output)?;
+            Ok(if as_wanted(&plan) {
+                Exit::Ok
+            } else {
+                Exit::Differs
+            })
+        }
+        What::Apply(format) => {
+            let plan: Plan = client.post("bootstrap", &serde_json::json!({})).await?;
+            show(screen, &plan, format.output)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn show(screen: &Screen, plan: &Plan, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json | Format::Yaml => show_whole(screen, plan, format),
+        Format::Name => {
+            let names = plan.steps.iter().filter(|step| step.action != Action::Keep);
+            screen.data(
+                &names
+                    .map(|step| format!("{}\n", step.name))
+                    .collect::<String>(),
+            );
+            Ok(())
+        }
+        Format::Table | Format::Wide | Format::Csv => {
+            screen.data(&plan.to_string());
+            Ok(())
+        }
+    }
+}
+
+fn as_wanted(plan: &Plan) -> bool {
+    plan.steps
+        .iter()
+        .all(|step| step.action == Action::Keep && step.drift.is_empty())
+}

@@ -1,0 +1,121 @@
+//! `kanade run`: a command or a script, now.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use kanade_shared::api::execs::ExecWhat;
+use kanade_shared::manifest::JobRun;
+use kanade_shared::wire::command::{RunAs, Shell, output_cap};
+
+use super::follow::WaitArgs;
+use super::issue::{self, IssueArgs};
+use super::{script, seconds};
+use crate::cli::Global;
+use crate::failure::{Exit, Failure};
+use crate::output::Screen;
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  kanade run -t all -- uptime
+  kanade run -t group:lab --not pc:lab-07 -- df -h /
+  kanade run -t pc:lab-01 -- 'echo $HOME; ls | wc -l'      one word is a script as it stands
+  kanade run -t group:office --file fix.ps1 --timeout 20m
+  echo 'uname -a' | kanade run -t all -
+  kanade run -t all --dry-run -- reboot                    says which PCs, runs nothing")]
+pub(crate) struct RunArgs {
+    /// Whom and until when.
+    #[command(flatten)]
+    pub issue: IssueArgs,
+    /// Interpreter: sh, bash, pwsh, powershell, cmd [default: sh, or by the file's name]
+    #[arg(long, value_name = "SHELL", value_parser = script::parse_shell)]
+    pub shell: Option<Shell>,
+    /// Run the script in this file; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "words")]
+    pub file: Option<PathBuf>,
+    /// Limit of each try
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = seconds)]
+    pub timeout: u32,
+    /// Tries in all, when it does not end well
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub tries: u32,
+    /// Wait before the second try; doubles with each
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = seconds)]
+    pub backoff: u32,
+    /// Print the exec's id and leave
+    #[arg(long)]
+    pub no_wait: bool,
+    /// The command, after `--`; `-` alone reads a script from standard input
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub words: Vec<String>,
+    /// How to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// Runs it and waits for it.
+///
+/// # Errors
+/// The script or the targets are wrong, or the backend refuses or can't be reached.
+pub(crate) async fn run(args: &RunArgs, global: &Global, screen: &Screen) -> Result<Exit, Failure> {
+    let waiting = args.wait.waiting()?;
+    let what = ExecWhat::Script(job_run(args)?);
+    let request = args.issue.request(what)?;
+    let client = global.client()?;
+    if args.issue.dry_run {
+        return issue::preview(&client, screen, &request, args.wait.output).await;
+    }
+    let exec = issue::issue(&client, &request).await?;
+    issue::see_through(&client, screen, exec, (!args.no_wait).then_some(&waiting)).await
+}
+
+fn job_run(args: &RunArgs) -> Result<JobRun, Failure> {
+    let (script, shell) = source(args)?;
+    let run = JobRun {
+        shell,
+        script,
+        args: Vec::new(),
+        env: std::collections::BTreeMap::new(),
+        cwd: None,
+        stdin: None,
+        timeout: args.timeout,
+        jitter: args.issue.jitter.unwrap_or(0),
+        tries: args.tries,
+        backoff: args.backoff,
+        run_as: RunAs::System,
+        output_cap_bytes: output_cap(),
+    };
+    // What is wrong is said before anything is sent.
+    match run.check().into_iter().next() {
+        Some(wrong) => {
+            let flag = wrong.field.strip_prefix("run.").unwrap_or(wrong.field);
+            let (field, said) = match flag {
+                "script" => ("the script".to_owned(), "the script".to_owned()),
+                flag => (format!("--{flag}"), format!("`--{flag}`")),
+            };
+            Err(Failure::usage(format!("{said} {}", wrong.what)).in_field(field))
+        }
+        None => Ok(run),
+    }
+}
+
+fn source(args: &RunArgs) -> Result<(String, Shell), Failure> {
+    let shell = |file: Option<&Path>| {
+        args.shell
+            .or_else(|| file.and_then(script::shell_of))
+            .unwrap_or(Shell::Sh)
+    };
+    match (&args.file, args.words.as_slice()) {
+        (Some(file), _) => Ok((script::of_file(file)?, shell(Some(file)))),
+        (None, [dash]) if dash == "-" => Ok((script::of_file(Path::new("-"))?, shell(None))),
+        (None, []) => Err(nothing_to_run(std::io::stdin().is_terminal())),
+        (None, words) => Ok((script::of_words(words, shell(None)), shell(None))),
+    }
+}
+
+fn nothing_to_run(terminal: bool) -> Failure {
+    Failure::usage("there is nothing to run").help(match terminal {
+        true => "`kanade run -t all -- uptime`, or `--file FILE`",
+        false => "`-` at the end, to read the script from standard input",
+    })
+}

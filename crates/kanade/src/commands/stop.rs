@@ -1,0 +1,89 @@
+//! `kanade withdraw` and `kanade kill`.
+
+use kanade_shared::api::execs::{StopRequest, StopView};
+use kanade_shared::wire::command::StopAction;
+
+use crate::cli::Global;
+use crate::failure::{Exit, Failure};
+use crate::output::Screen;
+use crate::output::table::{Format, FormatArg, show_whole};
+use crate::output::words;
+
+/// Arguments of `withdraw` and `kill`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "`withdraw` starts it nowhere any more and lets go on what runs; `kill` also ends \
+what runs.\nBoth reach a PC that is off before it runs anything. `kanade watch EXEC` shows the \
+confirmations."
+)]
+pub(crate) struct StopArgs {
+    /// The exec, or the beginning of its id
+    #[arg(value_name = "EXEC", value_parser = super::exec_ref)]
+    pub exec: String,
+    /// Why; kept in the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// How to show it.
+    #[command(flatten)]
+    pub format: FormatArg,
+}
+
+/// Stops it.
+///
+/// # Errors
+/// There is no such exec, or the backend can't be reached.
+pub(crate) async fn run(
+    args: &StopArgs,
+    action: StopAction,
+    global: &Global,
+    screen: &Screen,
+) -> Result<Exit, Failure> {
+    let client = global.client()?;
+    let request = StopRequest {
+        action,
+        reason: args.reason.clone(),
+    };
+    let view: StopView = client
+        .post(&format!("execs/{}/stop", args.exec), &request)
+        .await?;
+    match args.format.output {
+        Format::Json | Format::Yaml => show_whole(screen, &view, args.format.output)?,
+        Format::Name => screen.data(&view.exec.exec_id.to_string()),
+        Format::Table | Format::Wide | Format::Csv => screen.words(&stop_words(&view, action)),
+    }
+    Ok(Exit::Ok)
+}
+
+fn stop_words(view: &StopView, action: StopAction) -> String {
+    let short = view.exec.exec_id.short();
+    let done = match action {
+        StopAction::Withdraw => "withdrawn",
+        StopAction::Kill => "killed",
+    };
+    let number = words::number;
+    let mut parts = vec![format!(
+        "{} had not started and never will",
+        number(view.never_start)
+    )];
+    if view.to_kill > 0 {
+        parts.push(format!("{} run and are told to end", number(view.to_kill)));
+    }
+    let goes_on = view.exec.counts.running;
+    if action == StopAction::Withdraw && goes_on > 0 {
+        parts.push(format!("{} run and go on", number(goes_on)));
+    }
+    parts.push(format!("{} had ended", number(view.already_ended)));
+    if view.offline > 0 {
+        let many = number(view.offline);
+        parts.push(format!(
+            "{many} offline will learn it before they run anything"
+        ));
+    }
+    let mut text = format!("exec {short} {done}: {}\n", parts.join(", "));
+    if view.to_kill > 0 {
+        text.push_str(&format!(
+            "  kanade watch {short}   shows each PC's confirmation\n"
+        ));
+    }
+    text
+}

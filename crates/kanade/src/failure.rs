@@ -173,6 +173,11 @@ impl Failure {
         self
     }
 
+    /// The input at fault, as the operator wrote it.
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.words.field.as_deref()
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -212,7 +217,7 @@ impl fmt::Display for Failure {
 /// The exit code of an answer. A name that is not there is 'not found' also where it was one input
 /// among others and the status says 'invalid'.
 fn exit_of(status: u16, code: &str) -> Exit {
-    if status == 404 || code.ends_with("not_found") || code.contains(".unknown_") {
+    if status == 404 || code.ends_with(".unknown") {
         return Exit::NotFound;
     }
     match status {
@@ -269,7 +274,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_the_backend_becomes_words_and_a_code() {
-        let mut problem = Problem::new(422, "target.unknown_group", "group `lba` does not exist");
+        let mut problem = Problem::new(422, "group.unknown", "group `lba` does not exist");
         problem.field = Some("targets.groups".into());
         problem.help = Some("`lab`, or `kanade get groups` for all of them".into());
         let failure = Failure::of_problem(problem);
@@ -284,7 +289,7 @@ mod tests {
     #[test]
     fn each_kind_of_answer_has_its_code() {
         let code = |status, code| exit_of(status, code).code();
-        assert_eq!(code(404, "exec.not_found"), 4);
+        assert_eq!(code(404, "exec.unknown"), 4);
         assert_eq!(code(422, "exec.deadline"), 2);
         assert_eq!(code(400, "request.body"), 2);
         assert_eq!(code(401, "auth.missing"), 3);

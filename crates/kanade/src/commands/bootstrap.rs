@@ -1,7 +1,10 @@
 //! `kanade bootstrap`: what the broker must have, over the API.
 
+use std::collections::BTreeMap;
+
 use kanade_shared::bootstrap::Plan;
 use kanade_shared::bootstrap::plan::Action;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Global;
 use crate::failure::{Exit, Failure};
@@ -50,11 +53,45 @@ pub(crate) async fn run(
             })
         }
         What::Apply(format) => {
-            let plan: Plan = client.post("bootstrap", &serde_json::json!({})).await?;
-            show(screen, &plan, format.output)?;
+            let report: Report = client.post("bootstrap", &serde_json::json!({})).await?;
+            if matches!(format.output, Format::Json | Format::Yaml) {
+                show_whole(screen, &report, format.output)?;
+                return Ok(Exit::Ok);
+            }
+            screen.data(&done(&report));
+            for warning in &report.warnings {
+                screen.words(&format!("! {warning}"));
+            }
             Ok(Exit::Ok)
         }
     }
+}
+
+/// What applying did.
+#[derive(Debug, Serialize, Deserialize)]
+struct Report {
+    /// What became of each resource: `created`, `updated`, `kept`.
+    resources: BTreeMap<String, String>,
+    /// What differs and stays so.
+    warnings: Vec<String>,
+}
+
+fn done(report: &Report) -> String {
+    let mut text = String::new();
+    for (name, became) in report
+        .resources
+        .iter()
+        .filter(|(_, became)| *became != "kept")
+    {
+        text.push_str(&format!("{name} {became}\n"));
+    }
+    let kept = report
+        .resources
+        .values()
+        .filter(|became| *became == "kept")
+        .count();
+    text.push_str(&format!("= {kept} as wanted\n"));
+    text
 }
 
 fn show(screen: &Screen, plan: &Plan, format: Format) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Issuing an exec: what `run` and `exec` share.
 
-use kanade_shared::api::execs::{ExecPreview, ExecRequest, ExecView, ExecWhat};
+use kanade_shared::api::execs::{ExecPreview, ExecRequest, ExecView, ExecWhat, Targets};
 use kanade_shared::id::PcId;
 use kanade_shared::wire::command::Reach;
 
@@ -62,7 +62,43 @@ impl IssueArgs {
 /// The backend refuses or can't be reached.
 pub(crate) async fn issue(client: &Client, request: &ExecRequest) -> Result<ExecView, Failure> {
     let key = uuid::Uuid::now_v7().simple().to_string();
-    client.post_once("execs", &key, request).await
+    client
+        .post_once("execs", &key, request)
+        .await
+        .map_err(|failure| pointed(failure, &request.targets))
+}
+
+/// Points at the one target that the sentence names, where the backend points at a list.
+fn pointed(failure: Failure, targets: &Targets) -> Failure {
+    let named = |name: &str| failure.title().contains(&format!("`{name}`"));
+    let field = failure.field().unwrap_or_default();
+    let word = match field.strip_suffix('…') {
+        Some(flag @ "--target group:") => targets
+            .groups
+            .iter()
+            .find(|group| named(group.as_str()))
+            .map(|group| format!("{flag}{group}")),
+        Some(flag @ "--not group:") => targets
+            .not_groups
+            .iter()
+            .find(|group| named(group.as_str()))
+            .map(|group| format!("{flag}{group}")),
+        Some(flag @ "--target pc:") => targets
+            .pcs
+            .iter()
+            .find(|pc| named(pc.as_str()))
+            .map(|pc| format!("{flag}{pc}")),
+        Some(flag @ "--not pc:") => targets
+            .not_pcs
+            .iter()
+            .find(|pc| named(pc.as_str()))
+            .map(|pc| format!("{flag}{pc}")),
+        Some(_) | None => None,
+    };
+    match word {
+        Some(word) => failure.in_field(word),
+        None => failure,
+    }
 }
 
 /// Says which PCs an exec would hit.
@@ -75,7 +111,10 @@ pub(crate) async fn preview(
     request: &ExecRequest,
     format: Format,
 ) -> Result<Exit, Failure> {
-    let preview: ExecPreview = client.post("execs?dry_run=true", request).await?;
+    let preview: ExecPreview = client
+        .post("execs?dry_run=true", request)
+        .await
+        .map_err(|failure| pointed(failure, &request.targets))?;
     if matches!(format, Format::Json | Format::Yaml) {
         show_whole(screen, &preview, format)?;
         return Ok(Exit::Ok);
@@ -134,6 +173,28 @@ pub(crate) async fn see_through(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kanade_shared::api::Problem;
+    use kanade_shared::id::GroupId;
+
+    #[test]
+    fn the_target_that_is_wrong_is_pointed_at() {
+        let mut problem = Problem::new(404, "group.unknown", "group `lba` does not exist");
+        problem.field = Some("targets.groups".into());
+        problem.help = Some("`lab`, or `kanade get groups` for all of them".into());
+        let groups = ["office", "lba"]
+            .map(|name| GroupId::parse(name).unwrap())
+            .to_vec();
+        let targets = Targets {
+            groups,
+            ..Targets::default()
+        };
+        let failure = pointed(Failure::of_problem(problem), &targets);
+        insta::assert_snapshot!(failure, @"
+        error: group `lba` does not exist
+          in:  --target group:lba
+          try: `lab`, or `kanade get groups` for all of them
+        ");
+    }
 
     #[test]
     fn a_dry_run_says_how_many_and_how_to_hit_exactly_these() {

@@ -3,8 +3,12 @@
 pub mod api;
 pub mod changes;
 pub mod config;
+pub mod counters;
 pub mod fleet;
+pub mod flow;
 pub mod health;
 pub mod metrics;
+pub mod projector;
+pub mod publisher;
 pub mod store;
 pub mod tasks;

@@ -11,6 +11,13 @@
 
 pub mod convert;
 mod error;
+pub mod intake;
+pub mod positions;
+pub mod presence;
+pub mod published;
+pub mod received;
+pub mod recovery;
+pub mod scopes;
 mod tx;
 
 use std::fs::File;

@@ -9,8 +9,8 @@
 //! acknowledgement of the stream.
 //! **Invariant:** at most [`IN_FLIGHT_MAX`] results and about [`IN_FLIGHT_BYTES`] are in memory.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kanade_shared::id::{PcId, RequestId};
 use kanade_shared::wire::result::RunResult;
@@ -42,21 +42,36 @@ pub struct Level {
     pub bytes: u64,
 }
 
+/// What is in the outbox, with its sizes: known at once to whoever stores, and to the sender.
 #[derive(Debug, Default)]
-struct SharedLevel {
-    results: AtomicU64,
-    bytes: AtomicU64,
+struct Inventory {
+    sizes: Mutex<(BTreeMap<RequestId, u64>, u64)>,
 }
 
-impl SharedLevel {
+impl Inventory {
     fn add(&self, stored: Stored) {
-        self.results.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(stored.disk_bytes, Ordering::Relaxed);
+        self.with(|sizes, bytes| {
+            let before = sizes.insert(stored.request_id, stored.disk_bytes);
+            *bytes = *bytes + stored.disk_bytes - before.unwrap_or(0);
+        });
     }
 
-    fn take(&self, stored: Stored) {
-        self.results.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(stored.disk_bytes, Ordering::Relaxed);
+    fn remove(&self, request_id: RequestId) {
+        self.with(|sizes, bytes| *bytes -= sizes.remove(&request_id).unwrap_or(0));
+    }
+
+    fn level(&self) -> Level {
+        self.with(|sizes, bytes| Level {
+            results: sizes.len() as u64,
+            bytes: *bytes,
+        })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<RequestId, u64>, &mut u64) -> T) -> T {
+        // Each change is whole before anything can panic, so a poisoned lock is still right.
+        let mut held = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sizes, bytes) = &mut *held;
+        act(sizes, bytes)
     }
 }
 
@@ -73,7 +88,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Outbox {
     files: OutboxFiles,
-    level: Arc<SharedLevel>,
+    inventory: Arc<Inventory>,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -88,13 +103,13 @@ impl Outbox {
         blobs: Blobs,
         events: mpsc::UnboundedSender<OutboxEvent>,
     ) -> Self {
-        let level = Arc::new(SharedLevel::default());
+        let inventory = Arc::new(Inventory::default());
         let (orders, inbox) = mpsc::unbounded_channel();
-        let sender = send::Sender::new(files.clone(), pc_id, blobs, Arc::clone(&level), events);
+        let sender = send::Sender::new(files.clone(), pc_id, blobs, Arc::clone(&inventory), events);
         tokio::spawn(sender.run(inbox));
         let outbox = Self {
             files,
-            level,
+            inventory,
             orders,
         };
         for stored in waiting {
@@ -162,13 +177,11 @@ impl Outbox {
     /// How full it is.
     #[must_use]
     pub fn level(&self) -> Level {
-        Level {
-            results: self.level.results.load(Ordering::Relaxed),
-            bytes: self.level.bytes.load(Ordering::Relaxed),
-        }
+        self.inventory.level()
     }
 
     fn took(&self, stored: Stored) {
+        self.inventory.add(stored);
         self.order(Order::Stored(stored));
     }
 

@@ -35,8 +35,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes a result in; whether it is new.
-    pub(super) fn insert(&mut self, stored: Stored) -> bool {
+    /// Takes a result in; one that is there already stays as it is.
+    pub(super) fn insert(&mut self, stored: Stored) {
         let item = Item {
             stored,
             released: false,
@@ -44,9 +44,7 @@ impl Queue {
             failures: 0,
             due: None,
         };
-        let new = !self.items.contains_key(&stored.request_id);
         self.items.entry(stored.request_id).or_insert(item);
-        new
     }
 
     /// Lets a result be sent.
@@ -91,8 +89,8 @@ impl Queue {
     }
 
     /// A result was acknowledged.
-    pub(super) fn remove(&mut self, request_id: RequestId) -> Option<Stored> {
-        self.items.remove(&request_id).map(|item| item.stored)
+    pub(super) fn remove(&mut self, request_id: RequestId) {
+        self.items.remove(&request_id);
     }
 
     /// A result was not acknowledged; how often so far, in a row.

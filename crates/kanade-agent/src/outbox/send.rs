@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::ack::{self, NotStored};
 use super::files::{Kept, OutboxFiles};
 use super::queue::Queue;
-use super::{Order, SharedLevel};
+use super::{Inventory, Order};
 use crate::data::{DataError, Found};
 use crate::https::{BlobError, Blobs};
 use crate::{blocking, random};
@@ -62,7 +62,7 @@ pub(super) struct Sender {
     files: OutboxFiles,
     pc_id: PcId,
     blobs: Blobs,
-    level: Arc<SharedLevel>,
+    inventory: Arc<Inventory>,
     events: mpsc::UnboundedSender<OutboxEvent>,
     queue: Queue,
     client: Option<async_nats::Client>,
@@ -74,7 +74,7 @@ impl Sender {
         files: OutboxFiles,
         pc_id: PcId,
         blobs: Blobs,
-        level: Arc<SharedLevel>,
+        inventory: Arc<Inventory>,
         events: mpsc::UnboundedSender<OutboxEvent>,
     ) -> Self {
         let (queue, flights) = (Queue::default(), FuturesUnordered::new());
@@ -82,7 +82,7 @@ impl Sender {
             files,
             pc_id,
             blobs,
-            level,
+            inventory,
             events,
             queue,
             client: None,
@@ -112,9 +112,7 @@ impl Sender {
     fn handle_order(&mut self, order: Order) {
         match order {
             Order::Stored(stored) => {
-                if self.queue.insert(stored) {
-                    self.level.add(stored);
-                }
+                self.queue.insert(stored);
             }
             Order::Release(request_id) => self.queue.release(request_id),
             Order::LinkUp(client) => {
@@ -158,9 +156,8 @@ impl Sender {
         };
         match kept {
             Ok(()) => {
-                if let Some(stored) = self.queue.remove(request_id) {
-                    self.level.take(stored);
-                }
+                self.queue.remove(request_id);
+                self.inventory.remove(request_id);
                 // The agent that listens is the one that stops this task.
                 let _ = self.events.send(OutboxEvent::Acknowledged(request_id));
             }

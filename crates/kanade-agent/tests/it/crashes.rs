@@ -1,5 +1,6 @@
 //! An agent that is killed, stopped or robbed of its memory loses nothing and doubles nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use kanade_shared::wire::agent::HeardState;
@@ -152,4 +153,90 @@ async fn a_second_agent_on_the_same_folder_says_so_in_one_sentence() {
         words.contains("another agent is running with the data folder"),
         "{words}"
     );
+}
+
+#[tokio::test]
+async fn killed_again_and_again_it_loses_no_result_and_runs_nothing_twice() {
+    const COMMANDS: usize = 24;
+    let mut fleet = Fleet::without_agent().await;
+    let file = fleet.path("ran");
+    let mut commands = Vec::new();
+    for n in 0..COMMANDS {
+        // Long enough that a kill falls into each part of a life.
+        let script = format!("{}; sleep 0.0{}", append(&n.to_string(), &file), n % 7);
+        commands.push(fleet.command(&script));
+    }
+    fleet.publish_document(&commands, &[]).await;
+    let mut lives = 0;
+    while fleet.results().await.len() < COMMANDS {
+        fleet.start_agent();
+        // Every life is a little longer than the last, so that each step is cut off somewhere.
+        tokio::time::sleep(std::time::Duration::from_millis(60 + lives * 7)).await;
+        fleet.kill9();
+        lives += 1;
+        assert!(lives < 200, "there is no progress");
+    }
+    fleet.start_agent();
+    fleet.wait_until_live().await;
+    fleet
+        .wait_for_heartbeat("the outbox is empty", |beat| beat.outbox_results == 0)
+        .await;
+    for command in &commands {
+        let id = fleet.result_of(command).await.request_id;
+        let results = fleet.results().await;
+        let outcomes: BTreeSet<_> = results
+            .iter()
+            .filter(|r| r.request_id == id)
+            .map(|r| r.outcome)
+            .collect();
+        assert_eq!(outcomes.len(), 1, "one run, one outcome: {outcomes:?}");
+    }
+    let mut ran = fleet.lines("ran");
+    let all = ran.len();
+    ran.sort();
+    ran.dedup();
+    assert_eq!(ran.len(), all, "something ran twice");
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_no_writes_holds_everything_up_and_then_goes_on() {
+    let mut fleet = Fleet::start().await;
+    let go = fleet.path("go");
+    let script = format!(
+        "{}; until test -e '{}'; do sleep 0.02; done; echo done",
+        append("first", &fleet.path("ran")),
+        go.display()
+    );
+    let first = fleet.command(&script);
+    fleet
+        .publish_document(std::slice::from_ref(&first), &[])
+        .await;
+    fleet.wait_for_file("ran").await;
+    // A file where the folder should be: every write in it fails.
+    let away: Vec<_> = ["journal", "outbox"]
+        .map(|name| (fleet.data().join(name), fleet.path(name)))
+        .into();
+    for (folder, aside) in &away {
+        fs::rename(folder, aside).unwrap();
+        fs::write(folder, b"").unwrap();
+    }
+    fs::write(go, "").unwrap();
+    let second = fleet.command(&append("second", &fleet.path("ran")));
+    fleet
+        .publish_document(&[first.clone(), second.clone()], &[])
+        .await;
+    fleet
+        .wait_for_heartbeat("it says why", |beat| beat.blocked.is_some())
+        .await;
+    assert!(fleet.results().await.is_empty());
+    for (folder, aside) in &away {
+        fs::remove_file(folder).unwrap();
+        fs::rename(aside, folder).unwrap();
+    }
+    assert_eq!(fleet.result_of(&first).await.stdout.text, "done\n");
+    assert_eq!(fleet.result_of(&second).await.outcome, Outcome::Ok);
+    fleet
+        .wait_for_heartbeat("it is well again", |beat| beat.blocked.is_none())
+        .await;
+    assert_eq!(fleet.lines("ran"), ["first", "second"]);
 }

@@ -29,6 +29,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Waits before each new try of a request that may be sent twice.
 const WAITS: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
 
+/// How often a backend that has too much to do is asked again.
+const BUSY_MAX: u32 = 20;
+
 /// One backend.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -184,16 +187,26 @@ impl Client {
     }
 
     async fn send_again(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        for wait in WAITS {
-            let Some(copy) = request.try_clone() else {
-                break;
-            };
-            match copy.send().await {
+        let mut broken = WAITS.into_iter();
+        let mut busy = 0;
+        while let Some(copy) = request.try_clone() {
+            let wait = match copy.send().await {
+                Ok(response) if response.status() == StatusCode::TOO_MANY_REQUESTS => {
+                    busy += 1;
+                    if busy > BUSY_MAX {
+                        return Ok(response);
+                    }
+                    Some(asked_wait(&response))
+                }
                 Ok(response) if !may_recover(response.status()) => return Ok(response),
                 Err(error) if error.is_timeout() || error.is_builder() => {
                     return Err(self.unreachable(&error));
                 }
-                Ok(_) | Err(_) => tokio::time::sleep(wait).await,
+                Ok(_) | Err(_) => broken.next(),
+            };
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => break,
             }
         }
         self.send(request).await
@@ -259,6 +272,13 @@ pub(crate) enum Written<'a> {
     Yaml(&'a str),
     /// As the API has it.
     Json(&'a serde_json::Value),
+}
+
+/// How long a backend that has too much to do wants to be left alone.
+fn asked_wait(response: &Response) -> Duration {
+    let header = response.headers().get("Retry-After");
+    let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0)).clamp(Duration::from_millis(200), ANSWER_MAX)
 }
 
 /// A status that a restart of the backend gives for a moment.

@@ -83,7 +83,11 @@ pub(crate) async fn run(
     let client = global.client()?;
     let query = if args.dry_run { "?dry_run=true" } else { "" };
     let mut done = Vec::new();
+    let all = jobs.len() as u64;
     for Wanted { job, yaml, from } in jobs {
+        screen
+            .progress()
+            .show(done.len() as u64, all, &format!("job/{job}"));
         let path = format!("jobs/{job}{query}");
         let applied: Result<Applied, Failure> = client.put(&path, Written::Yaml(&yaml), None).await;
         let applied = applied.map_err(|failure| failure.in_field(from))?;

@@ -4,7 +4,7 @@ use kanade_shared::api::execs::ExecWhat;
 use kanade_shared::id::JobId;
 
 use super::follow::WaitArgs;
-use super::issue::{self, IssueArgs};
+use super::issue::{self, IssueArgs, Wait};
 use crate::cli::Global;
 use crate::failure::{Exit, Failure};
 use crate::output::Screen;
@@ -46,5 +46,6 @@ pub(crate) async fn run(
         return issue::preview(&client, screen, &request, args.waiting.output).await;
     }
     let exec = issue::issue(&client, &request).await?;
-    issue::see_through(&client, screen, exec, args.wait.then_some(&waiting)).await
+    let wait = if args.wait { Wait::ToTheEnd } else { Wait::Not };
+    issue::see_through(&client, screen, exec, &waiting, wait).await
 }

@@ -9,7 +9,7 @@ use super::{follow, seconds};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Screen;
-use crate::output::table::{Format, show_whole};
+use crate::output::table::{Format, show_one, show_whole};
 use crate::output::words::{self, When};
 
 /// Who, until when, and why.
@@ -147,6 +147,15 @@ fn preview_words(preview: &ExecPreview, when: &When) -> String {
     text
 }
 
+/// Whether to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until it has ended.
+    ToTheEnd,
+    /// Not at all.
+    Not,
+}
+
 /// Waits for an exec, or names it and leaves.
 ///
 /// # Errors
@@ -155,11 +164,16 @@ pub(crate) async fn see_through(
     client: &Client,
     screen: &Screen,
     exec: ExecView,
-    wait: Option<&follow::Waiting>,
+    waiting: &follow::Waiting,
+    wait: Wait,
 ) -> Result<Exit, Failure> {
     match wait {
-        Some(waiting) => follow::follow(client, screen, exec, waiting).await,
-        None => {
+        Wait::ToTheEnd => follow::follow(client, screen, exec, waiting).await,
+        Wait::Not if waiting.format != Format::Table => {
+            show_one(screen, &exec, waiting.format, &When::here())?;
+            Ok(Exit::Ok)
+        }
+        Wait::Not => {
             let pcs = words::count(exec.counts.targets, "PC");
             let until = When::here().clock(exec.deadline);
             screen.data(&exec.exec_id.to_string());

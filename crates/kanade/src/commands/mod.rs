@@ -25,18 +25,37 @@ pub(crate) mod watch;
 
 use kanade_shared::manifest::duration;
 use kanade_shared::wire::command::StopAction;
+use tokio::time::Instant;
 
 use crate::cli::{Cli, Verb};
 use crate::failure::{Exit, Failure};
 use crate::output::Screen;
+use crate::output::progress::QUIET;
 
-/// Does what was asked for.
+/// Does what was asked for; what takes over a second is seen to be waited for.
 ///
 /// # Errors
 /// Why it can't be done.
 pub(crate) async fn dispatch(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
+    let mut verb = std::pin::pin!(verb(cli, screen));
+    let mut tick = tokio::time::interval_at(Instant::now() + QUIET, QUIET);
+    let exit = loop {
+        tokio::select! {
+            biased;
+            exit = verb.as_mut() => break exit,
+            _ = tick.tick() => screen.progress().wait("waiting for the backend"),
+        }
+    };
+    screen.progress().clear();
+    match screen.lost_data() {
+        Some(failure) => Err(failure),
+        None => exit,
+    }
+}
+
+async fn verb(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
     let Cli { global, verb } = cli;
-    let exit = match verb {
+    match verb {
         Verb::Run(args) => run::run(&args, &global, screen).await,
         Verb::Exec(args) => exec::run(&args, &global, screen).await,
         Verb::Retry(args) => retry::run(&args, &global, screen).await,
@@ -55,10 +74,6 @@ pub(crate) async fn dispatch(cli: Cli, screen: &Screen) -> Result<Exit, Failure>
         Verb::Login(args) => login::run(&args, &global, screen).await,
         Verb::Completion(args) => completion::run(&args, screen),
         Verb::Version(args) => version::run(&args, &global, screen).await,
-    };
-    match screen.lost_data() {
-        Some(failure) => Err(failure),
-        None => exit,
     }
 }
 

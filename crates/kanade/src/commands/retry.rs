@@ -4,7 +4,8 @@ use kanade_shared::api::execs::{ExecView, RetryRequest};
 use kanade_shared::wire::result::Outcome;
 
 use super::follow::{Shows, WaitArgs};
-use super::{issue, seconds};
+use super::issue::{self, Wait};
+use super::seconds;
 use crate::cli::Global;
 use crate::failure::{Exit, Failure};
 use crate::output::Screen;
@@ -66,5 +67,6 @@ pub(crate) async fn run(
     let path = format!("execs/{}/retry", args.exec);
     let exec: ExecView = client.post(&path, &request).await?;
     waiting.shows = Shows::NewestAttempt;
-    issue::see_through(&client, screen, exec, args.wait.then_some(&waiting)).await
+    let wait = if args.wait { Wait::ToTheEnd } else { Wait::Not };
+    issue::see_through(&client, screen, exec, &waiting, wait).await
 }

@@ -8,7 +8,7 @@ use kanade_shared::manifest::JobRun;
 use kanade_shared::wire::command::{RunAs, Shell, output_cap};
 
 use super::follow::WaitArgs;
-use super::issue::{self, IssueArgs};
+use super::issue::{self, IssueArgs, Wait};
 use super::{script, seconds};
 use crate::cli::Global;
 use crate::failure::{Exit, Failure};
@@ -66,7 +66,12 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, screen: &Screen) -> Res
         return issue::preview(&client, screen, &request, args.wait.output).await;
     }
     let exec = issue::issue(&client, &request).await?;
-    issue::see_through(&client, screen, exec, (!args.no_wait).then_some(&waiting)).await
+    let wait = if !args.no_wait {
+        Wait::ToTheEnd
+    } else {
+        Wait::Not
+    };
+    issue::see_through(&client, screen, exec, &waiting, wait).await
 }
 
 fn job_run(args: &RunArgs) -> Result<JobRun, Failure> {

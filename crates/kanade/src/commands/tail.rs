@@ -71,9 +71,12 @@ pub(super) async fn follow(
     let mut ask = tokio::time::interval_at(Instant::now() + ASK_AGAIN, ASK_AGAIN);
     ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = Seen::default();
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    // What is written stands at any place of a line; nothing may be drawn over it.
+    screen.progress().off();
     loop {
         let live = tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Waiting),
+            _ = interrupt.as_mut() => return Ok(Exit::Waiting),
             live = listener.next() => live,
             _ = ask.tick() => {
                 if let Some(result) = result(client, run).await? {

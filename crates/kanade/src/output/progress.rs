@@ -1,16 +1,17 @@
 //! The line that lives at the bottom while something takes over a second.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Nothing lives at the bottom before this.
-const QUIET: Duration = Duration::from_secs(1);
+pub(crate) const QUIET: Duration = Duration::from_secs(1);
 
 /// A line that is drawn over itself, or nothing at all where nobody would see it.
 pub(crate) struct Progress {
-    live: bool,
+    live: AtomicBool,
     line: Mutex<Option<Line>>,
 }
 
@@ -24,7 +25,7 @@ impl Progress {
     /// For a terminal.
     pub(crate) fn live() -> Self {
         Self {
-            live: true,
+            live: AtomicBool::new(true),
             line: Mutex::new(None),
         }
     }
@@ -32,21 +33,48 @@ impl Progress {
     /// For anything else.
     pub(crate) fn none() -> Self {
         Self {
-            live: false,
+            live: AtomicBool::new(false),
             line: Mutex::new(None),
         }
     }
 
+    /// Shows nothing from now on.
+    pub(crate) fn off(&self) {
+        self.live.store(false, Ordering::Relaxed);
+        self.clear();
+    }
+
     /// Says how far it is: `done` of `all`, and words.
     pub(crate) fn show(&self, done: u64, all: u64, words: &str) {
-        if !self.live {
+        self.draw("  {bar:20} {pos}/{len}  {msg}  {elapsed}", |bar| {
+            bar.set_length(all);
+            bar.set_position(done);
+            bar.set_message(words.to_owned());
+        });
+    }
+
+    /// Says what is waited for when nothing was said yet.
+    pub(crate) fn wait(&self, words: &str) {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = line.is_some();
+        drop(line);
+        if !said {
+            self.draw("  {spinner} {msg}  {elapsed}", |bar| {
+                bar.set_message(words.to_owned())
+            });
+        }
+    }
+
+    fn draw(&self, template: &str, say: impl FnOnce(&ProgressBar)) {
+        if !self.live.load(Ordering::Relaxed) {
             return;
         }
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let line = line.get_or_insert_with(Line::new);
-        line.bar.set_length(all);
-        line.bar.set_position(done);
-        line.bar.set_message(words.to_owned());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            line.bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        }
+        say(&line.bar);
         if !line.shown && line.since.elapsed() >= QUIET {
             line.shown = true;
             line.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -84,10 +112,6 @@ impl Progress {
 impl Line {
     fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let template = "  {bar:20} {pos}/{len}  {msg}  {elapsed}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
-        }
         Self {
             bar,
             since: Instant::now(),

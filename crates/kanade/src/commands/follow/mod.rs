@@ -12,6 +12,7 @@ mod show;
 mod state;
 mod tails;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use kanade_shared::api::execs::{ExecView, TargetQuery, TargetState, TargetView};
@@ -168,8 +169,11 @@ async fn watch_to_end(
     let mut again = READ_AGAIN.0;
     let mut read_at = begun + again;
     let mut began = false;
+    // One for the whole time: a Ctrl-C while something is read is not lost.
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let verdict = loop {
-        match happening(&mut listener, shown.tails(), read_at, give_up).await {
+        let timers = Timers { read_at, give_up };
+        match happening(&mut listener, shown.tails(), timers, interrupt.as_mut()).await {
             Happening::Change(live) => {
                 if !take_live(live, &mut follow, client, screen).await? {
                     continue;
@@ -212,20 +216,26 @@ async fn watch_to_end(
     Ok(follow.exit())
 }
 
+#[derive(Clone, Copy)]
+struct Timers {
+    read_at: Instant,
+    give_up: Option<Instant>,
+}
+
 async fn happening(
     listener: &mut Listener,
     tails: &mut Tails,
-    read_at: Instant,
-    give_up: Option<Instant>,
+    timers: Timers,
+    interrupt: Pin<&mut impl Future<Output = std::io::Result<()>>>,
 ) -> Happening {
     let far = || Instant::now() + Duration::from_secs(86_400);
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Happening::Interrupt,
+        _ = interrupt => Happening::Interrupt,
         live = listener.next() => Happening::Change(live),
         chunk = tails.next() => Happening::Output(chunk),
-        () = tokio::time::sleep_until(give_up.unwrap_or_else(far)) => Happening::GiveUp,
-        () = tokio::time::sleep_until(read_at) => Happening::ReadAgain,
+        () = tokio::time::sleep_until(timers.give_up.unwrap_or_else(far)) => Happening::GiveUp,
+        () = tokio::time::sleep_until(timers.read_at) => Happening::ReadAgain,
     }
 }
 

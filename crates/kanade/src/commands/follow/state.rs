@@ -10,6 +10,7 @@ use kanade_shared::api::events::LiveEvent;
 use kanade_shared::api::execs::{ExecState, ExecView, TargetState, TargetView};
 use kanade_shared::api::results::ResultView;
 use kanade_shared::id::{Attempt, PcId, RequestId};
+use kanade_shared::wire::command::Reach;
 use kanade_shared::wire::result::Outcome;
 
 use crate::failure::Exit;
@@ -217,7 +218,7 @@ impl Follow {
             return None;
         }
         match left {
-            0 if self.exec.counts.targets > 0 => Some(Verdict::Open),
+            0 if self.exec.reach == Reach::Open => Some(Verdict::Open),
             0 => None,
             left if self.offline() == left => Some(Verdict::OnlyOffline),
             _ => None,

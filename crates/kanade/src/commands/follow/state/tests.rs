@@ -91,8 +91,12 @@ fn waiting_ends_when_only_pcs_that_are_off_are_left() {
 
 #[test]
 fn an_open_exec_is_not_waited_for_when_all_have_ended() {
-    let mut follow = Follow::new(exec(ExecState::Running, counts(0, &[])), Shows::All);
-    let counted = exec(ExecState::Running, counts(0, &[(Outcome::Ok, 1)]));
+    let open = |counts| ExecView {
+        reach: Reach::Open,
+        ..exec(ExecState::Running, counts)
+    };
+    let mut follow = Follow::new(open(counts(0, &[])), Shows::All);
+    let counted = open(counts(0, &[(Outcome::Ok, 1)]));
     let ok = target("a", 1, Some(Outcome::Ok));
     follow.take_lists(counted, vec![ok.clone()], vec![result(&ok)]);
     assert_eq!(follow.verdict(Offline::Leave), Some(Verdict::Open));

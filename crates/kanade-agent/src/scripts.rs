@@ -4,6 +4,7 @@
 //! name each time it is opened, and is never out of date.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kanade_shared::body::{self, BodyError};
 use kanade_shared::subject;
@@ -14,6 +15,9 @@ use crate::data::{DataError, DataFolder, record};
 use crate::https::Blobs;
 use crate::link::read;
 use crate::{blocking, platform};
+
+/// A body is kept so long even if nothing names it.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(3600);
 
 /// Why a script is not on this PC, and whether another try may help.
 pub(crate) type NotFetched = (Reason, bool);
@@ -81,23 +85,30 @@ impl Scripts {
         .await
     }
 
-    /// Removes bodies that no command which is still to run names. Blocks.
-    pub(crate) fn sweep<'a>(
-        &self,
-        commands: impl Iterator<Item = &'a Command>,
-    ) -> Result<(), DataError> {
-        let needed: Vec<PathBuf> = commands
-            .filter_map(|command| match &command.run.script {
-                ScriptSource::Body(body) | ScriptSource::Https(body) => Some(self.path(body)),
-                ScriptSource::Inline { .. } => None,
-            })
-            .collect();
+    /// Removes bodies that no command which is still to run names; one that came just now may be
+    /// a newer command's. Blocks.
+    pub(crate) fn sweep(&self, needed: &[PathBuf]) -> Result<(), DataError> {
         for path in record::files(&self.data.path("cache"))? {
-            if !needed.contains(&path) {
+            let modified = path.metadata().and_then(|metadata| metadata.modified());
+            let age = modified
+                .ok()
+                .and_then(|at| at.elapsed().ok())
+                .unwrap_or_default();
+            if !needed.contains(&path) && age > KEPT_AT_LEAST {
                 record::remove(&path)?;
             }
         }
         Ok(())
+    }
+
+    /// Where the bodies of these commands are kept.
+    pub(crate) fn paths<'a>(&self, commands: impl Iterator<Item = &'a Command>) -> Vec<PathBuf> {
+        commands
+            .filter_map(|command| match &command.run.script {
+                ScriptSource::Body(body) | ScriptSource::Https(body) => Some(self.path(body)),
+                ScriptSource::Inline { .. } => None,
+            })
+            .collect()
     }
 
     fn path(&self, body: &BodyRef) -> PathBuf {

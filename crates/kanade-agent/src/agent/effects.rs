@@ -10,7 +10,7 @@ use kanade_shared::wire::command::Command;
 use kanade_shared::wire::result::RunResult;
 use tokio::time::Instant;
 
-use super::{Agent, Event};
+use super::{Agent, Event, open_commands};
 use crate::data::DataError;
 use crate::data::held::HeldDocument;
 use crate::exec::StopKind;
@@ -121,7 +121,12 @@ impl Agent {
     fn fetch_script(&self, request_id: RequestId, command: Command) {
         let (scripts, client) = (self.scripts.clone(), self.client.clone());
         let events = self.sources.own_end.clone();
+        let needed = scripts.paths(open_commands(self.core.entries().values()));
         tokio::spawn(async move {
+            let sweeper = scripts.clone();
+            if let Err(error) = blocking(move || sweeper.sweep(&needed)).await {
+                tracing::warn!(error = error.sentence(), "old scripts stay");
+            }
             let got = scripts.fetch(client, command.run.script).await;
             // The agent that listens is the one that ends this task.
             let _ = events.send(Event::Script { request_id, got });

@@ -325,7 +325,7 @@ impl Left {
         let held = held.load()?;
         let entries = journal.entries;
         outbox.forget_all_but(|id| entries.iter().any(|entry| entry.request_id == id))?;
-        scripts.sweep(entries.iter().filter_map(|entry| entry.command.as_deref()))?;
+        scripts.sweep(&scripts.paths(open_commands(entries.iter())))?;
         let documents = held.documents.into_iter();
         Ok(Self {
             meta: journal
@@ -340,6 +340,13 @@ impl Left {
             outbox: outbox.load()?,
         })
     }
+}
+
+/// Commands that have not ended.
+fn open_commands<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+) -> impl Iterator<Item = &'a kanade_shared::wire::command::Command> {
+    entries.filter_map(|entry| entry.command.as_deref())
 }
 
 /// Room for results: what the cap and the disk leave, whichever is less.

@@ -10,6 +10,7 @@
 //! **Invariant:** a loss of the connection is told before anything that came over the next one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, ConnectOptions, Event as ClientEvent, Message};
@@ -133,6 +134,7 @@ enum Change {
 
 fn options(join: &Join, pc_id: &PcId, changes: mpsc::UnboundedSender<Change>) -> ConnectOptions {
     let (user, password) = (join.user.clone(), join.password.clone());
+    let told = AtomicBool::new(false);
     // By callback, so that a credential that was renewed meanwhile is used at the next connect.
     let credentials = move |_nonce: Vec<u8>| {
         let (user, password) = (user.clone(), password.clone());
@@ -153,25 +155,39 @@ fn options(join: &Join, pc_id: &PcId, changes: mpsc::UnboundedSender<Change>) ->
         .client_capacity(256)
         .reconnect_delay_callback(|attempts| Duration::from_millis(reconnect_ms(attempts)))
         .event_callback(move |event| {
-            let changes = changes.clone();
-            async move { tell_change(&event, &changes) }
+            tell_change(&event, &changes, &told);
+            std::future::ready(())
         })
 }
 
-fn tell_change(event: &ClientEvent, changes: &mpsc::UnboundedSender<Change>) {
+fn tell_change(event: &ClientEvent, changes: &mpsc::UnboundedSender<Change>, told: &AtomicBool) {
     let change = match event {
-        ClientEvent::Connected => Change::Up,
-        ClientEvent::Disconnected | ClientEvent::Closed => Change::Down,
-        ClientEvent::ServerError(error) => {
-            return tracing::warn!(%error, "the broker refused something");
+        ClientEvent::Connected => {
+            told.store(false, Ordering::Relaxed);
+            Change::Up
         }
-        ClientEvent::ClientError(error) => return tracing::debug!(%error, "no connection yet"),
+        ClientEvent::Disconnected | ClientEvent::Closed => Change::Down,
+        ClientEvent::ServerError(error) => return tell_once(&error.to_string(), told),
+        ClientEvent::ClientError(error) => return tell_once(&error.to_string(), told),
         ClientEvent::SlowConsumer(_) | ClientEvent::LameDuckMode | ClientEvent::Draining => {
             return tracing::debug!(%event, "connection");
         }
     };
     // The receiver lives as long as the client.
     let _ = changes.send(change);
+}
+
+/// A fault of the connection is worth one line until there is a connection again: it is tried for
+/// ever.
+fn tell_once(error: &str, told: &AtomicBool) {
+    if told.swap(true, Ordering::Relaxed) {
+        tracing::debug!(error, "no connection to the broker");
+    } else {
+        tracing::warn!(
+            error,
+            "no connection to the broker; trying again until there is one"
+        );
+    }
 }
 
 /// The first connect is at once; then each wait doubles, spread so that a fleet does not come

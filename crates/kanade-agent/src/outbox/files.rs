@@ -23,6 +23,9 @@ use crate::platform;
 const OUTBOX: &str = "outbox";
 const SENT: &str = "sent";
 
+/// Copies of large streams that were sent are kept up to this size, in bytes.
+const COPIES_MAX_BYTES: u64 = 128 * 1024 * 1024;
+
 /// A result as it lies on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
@@ -61,13 +64,17 @@ pub struct Stored {
 #[derive(Debug, Clone)]
 pub struct OutboxFiles {
     data: DataFolder,
+    copies_max_bytes: u64,
 }
 
 impl OutboxFiles {
     /// The outbox in a data folder.
     #[must_use]
     pub fn new(data: DataFolder) -> Self {
-        Self { data }
+        Self {
+            data,
+            copies_max_bytes: COPIES_MAX_BYTES,
+        }
     }
 
     /// What waits to be sent, the results without their output; what is damaged is set aside, and
@@ -161,7 +168,41 @@ impl OutboxFiles {
     /// # Errors
     /// A file can't be moved.
     pub fn acknowledged(&self, request_id: RequestId) -> Result<(), DataError> {
-        self.move_all(request_id, OUTBOX, SENT)
+        self.move_all(request_id, OUTBOX, SENT)?;
+        if self
+            .stream_path(SENT, request_id, OutputStream::Stdout)
+            .exists()
+            || self
+                .stream_path(SENT, request_id, OutputStream::Stderr)
+                .exists()
+        {
+            self.prune_streams()?;
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest copies of large streams above their cap: the backend has them.
+    fn prune_streams(&self) -> Result<(), DataError> {
+        let mut streams = Vec::new();
+        for path in record::files(&self.data.path(SENT))? {
+            let metadata = path
+                .metadata()
+                .ok()
+                .filter(|_| id_of(&path, "json").is_none());
+            if let Some(metadata) = metadata {
+                streams.push((metadata.modified().ok(), metadata.len(), path));
+            }
+        }
+        streams.sort();
+        let mut bytes: u64 = streams.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in streams {
+            if bytes <= self.copies_max_bytes {
+                break;
+            }
+            record::remove(&path)?;
+            bytes -= size;
+        }
+        Ok(())
     }
 
     /// Puts a copy back, to be sent again; `None` when there is none.
@@ -442,6 +483,27 @@ mod tests {
         assert_eq!(waiting(&outbox), [second]);
         let aside = fs::read_dir(folder.path().join("damaged")).unwrap().count();
         assert_eq!(aside, 1);
+    }
+
+    #[test]
+    fn copies_of_large_streams_are_bounded_and_the_newest_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = OutboxFiles {
+            copies_max_bytes: 700_000,
+            ..outbox(&folder)
+        };
+        let ids = [1, 2, 3].map(|n| {
+            let text = "x".repeat(300_000);
+            let stored = outbox.store(result(n, text, String::new())).unwrap();
+            outbox.acknowledged(stored.request_id).unwrap();
+            stored.request_id
+        });
+        let copy = |id| outbox.stream_path(SENT, id, OutputStream::Stdout).exists();
+        assert_eq!(ids.map(copy), [false, true, true]);
+        assert!(
+            outbox.again(ids[0]).unwrap().is_some(),
+            "the result itself stays"
+        );
     }
 
     #[test]

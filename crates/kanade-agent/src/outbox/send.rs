@@ -214,6 +214,8 @@ async fn upload(
         let path = files.upload_path(request_id, &upload);
         match blobs.put_output(pc_id, request_id, &upload, &path).await {
             Ok(()) => {}
+            // Its copy was dropped after it had been sent once; the backend has it.
+            Err(BlobError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) if error.is_final() => {
                 tracing::warn!(%request_id, stream = upload.stream, error = error.sentence(), "output refused; the result goes without it");
                 let output = match upload.stream.as_str() {

@@ -302,3 +302,46 @@ async fn a_run_can_be_watched_and_a_strangers_cannot() {
         followed.push_str(&chunk.stdout);
     }
 }
+
+#[tokio::test]
+async fn a_run_that_outlives_a_second_is_told_of_and_a_short_one_is_not() {
+    use kanade_shared::wire::result::Started;
+    let mut fleet = Fleet::start().await;
+    let go = fleet.path("go");
+    let short = fleet.command("true");
+    let long = fleet.command(&format!(
+        "until test -e '{}'; do sleep 0.02; done",
+        go.display()
+    ));
+    fleet
+        .publish_document(&[short.clone(), long.clone()], &[])
+        .await;
+    let stream = fleet.js.get_stream("EVENTS").await.unwrap();
+    let told = wait::some("it is told", PATIENCE, async || {
+        stream
+            .get_last_raw_message_by_subject("events.pc-1.started")
+            .await
+            .ok()
+    });
+    let told: Started = serde_json::from_slice(&told.await.payload).unwrap();
+    assert_eq!(told.request_id, fleet.request_id(&long));
+    fs::write(go, "").unwrap();
+    let result = fleet.result_of(&long).await;
+    assert_eq!(result.started_at, Some(told.started_at));
+    assert_eq!(stream.get_info().await.unwrap().state.messages, 1);
+}
+
+#[tokio::test]
+async fn a_pc_tells_what_it_is_made_of() {
+    use kanade_shared::wire::inventory::Hardware;
+    let fleet = Fleet::start().await;
+    let stream = fleet.js.get_stream("INVENTORY").await.unwrap();
+    let told = wait::some("it is told", PATIENCE, async || {
+        stream
+            .get_last_raw_message_by_subject("inventory.pc-1.hardware")
+            .await
+            .ok()
+    });
+    let told: Hardware = serde_json::from_slice(&told.await.payload).unwrap();
+    assert!(told.pc_id == fleet.pc_id && told.cpu_count > 0 && told.ram_bytes > 0);
+}

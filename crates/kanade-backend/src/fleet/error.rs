@@ -201,6 +201,12 @@ pub enum FleetError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The operating system gives no random bytes.
+    #[error("could not draw random bytes: {what}")]
+    Random {
+        /// What it said.
+        what: String,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -273,6 +279,7 @@ impl FleetError {
             Self::TooLarge { .. } => "request.too_large",
             Self::WrongHash { .. } => "output.wrong_hash",
             Self::Objects { .. } => "output.unavailable",
+            Self::Random { .. } => "random.unavailable",
             Self::Store(error) => error.code(),
         }
     }
@@ -310,7 +317,7 @@ impl FleetError {
             Self::ExecFull { .. } => FleetStatus::Refused,
             Self::TooLarge { .. } => FleetStatus::TooLarge,
             Self::Objects { .. } | Self::Store(StoreError::Full { .. }) => FleetStatus::Unavailable,
-            Self::Store(_) => FleetStatus::Internal,
+            Self::Random { .. } | Self::Store(_) => FleetStatus::Internal,
         }
     }
 
@@ -341,6 +348,7 @@ impl FleetError {
             | Self::TooLarge { .. }
             | Self::WrongHash { .. }
             | Self::Objects { .. }
+            | Self::Random { .. }
             | Self::Store(_) => None,
         }
     }
@@ -377,7 +385,8 @@ impl FleetError {
             | Self::Definition { .. }
             | Self::Unreadable { .. }
             | Self::WrongHash { .. }
-            | Self::Objects { .. } => return None,
+            | Self::Objects { .. }
+            | Self::Random { .. } => return None,
         };
         Some(text)
     }

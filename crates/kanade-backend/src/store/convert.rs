@@ -86,6 +86,24 @@ pub fn outcome(word: &str) -> Outcome {
     Outcome::parse(word).unwrap_or(Outcome::Unknown)
 }
 
+/// The column of `execs` that counts this outcome; one of a newer version counts as a failure.
+#[must_use]
+pub fn counter(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "n_ok",
+        Outcome::Failed | Outcome::Unknown => "n_failed",
+        Outcome::TimedOut => "n_timed_out",
+        Outcome::Killed => "n_killed",
+        Outcome::Skipped => "n_skipped",
+        Outcome::Interrupted => "n_interrupted",
+        Outcome::Expired => "n_expired",
+        Outcome::Withdrawn => "n_withdrawn",
+        Outcome::Revoked => "n_revoked",
+        Outcome::Superseded => "n_superseded",
+        Outcome::Lost => "n_lost",
+    }
+}
+
 /// Reads the word of a target's state.
 ///
 /// # Errors

@@ -366,7 +366,7 @@ impl Tx {
     }
 }
 
-fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
+pub(super) fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
     let code: Option<String> = row.get("reason_code");
     let text: Option<String> = row.get("reason_text");
     let outcome: Option<String> = row.get("outcome");

@@ -2,22 +2,32 @@
 //!
 //! One file, SQLite in WAL mode with `synchronous = FULL`. Writes go through one connection
 //! ([`Store::begin`]), reads through a small pool that sees the last committed state. A resource
-//! has the same file name here as in `fleet/`; a method says the noun first, and one whose name
-//! ends in `_in_tx` works inside a transaction of the caller's.
+//! has the same file name here as in `fleet/`; a method says the noun first. Methods of [`Store`]
+//! read the last committed state, methods of [`Tx`] work inside the caller's transaction.
 //!
 //! **Invariant:** no rule of the fleet is in SQL; statements select, insert, update and delete.
 //! **Invariant:** whatever is done for many rows is a statement of many rows.
 //! **Invariant:** one backend per file; a lock file beside it refuses the second.
 
+pub mod agents;
+pub mod audit;
 pub mod convert;
 mod error;
+pub mod execs;
+pub mod groups;
 pub mod intake;
+pub mod jobs;
+pub mod page;
 pub mod positions;
 pub mod presence;
 pub mod published;
 pub mod received;
 pub mod recovery;
+pub mod requests;
+pub mod results;
 pub mod scopes;
+pub mod system;
+pub mod targets;
 mod tx;
 
 use std::fs::File;

@@ -1,0 +1,268 @@
+//! Results as lists and pages show them; how they come in is in `received`.
+
+use kanade_shared::api::Count;
+use kanade_shared::api::results::{HEAD_CHARS, OutputView, ResultQuery, ResultView, Stream};
+use kanade_shared::id::{Attempt, PcId, RequestId};
+use kanade_shared::wire::result::Reason;
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::convert::{count, exec_bytes, exec_id, name, outcome, request_bytes, request_id, time};
+use super::page::{Slice, count_of, counted};
+use super::{Store, StoreError, failed};
+
+const COLUMNS: &str = "result_no, request_id, exec_id, attempt, pc_id, job_id, outcome, \
+     reason_code, reason_text, exit_code, tries, started_at, ended_at, stored_at, stdout_total, \
+     stdout_truncated, stdout_object, stdout_hash, stderr_total, stderr_truncated, \
+     stderr_object, stderr_hash, stdout, stderr";
+
+/// Where a stream of output is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputPlace {
+    /// In the database: bytes from the offset that was asked for, and how many there are in all.
+    Here {
+        /// The piece.
+        bytes: Vec<u8>,
+        /// All that can be read, in bytes.
+        stored_bytes: u64,
+    },
+    /// In the object store.
+    Object {
+        /// Its key there.
+        key: String,
+        /// All that can be read, in bytes.
+        stored_bytes: u64,
+    },
+}
+
+impl Store {
+    /// Results that match, each with its number in the list, with how many there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn results_list(
+        &self,
+        query: &ResultQuery,
+        slice: &Slice<i64>,
+    ) -> Result<(Vec<(i64, ResultView)>, Count), StoreError> {
+        let mut conn = self.read().await?;
+        let mut select =
+            QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM results WHERE 1 = 1"));
+        filter(&mut select, query);
+        if let Some(after) = slice.after {
+            select
+                .push(format_args!(" AND result_no {} ", slice.order.after()))
+                .push_bind(after);
+        }
+        select.push(format_args!(
+            " ORDER BY result_no {} LIMIT ",
+            slice.order.word()
+        ));
+        select.push_bind(slice.rows());
+        let rows = select
+            .build()
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(failed("list results"))?;
+        let numbered = |row| Ok((SqliteRow::get(row, "result_no"), result_view(row)?));
+        let rows = rows
+            .iter()
+            .map(numbered)
+            .collect::<Result<_, StoreError>>()?;
+        let mut matching = count_of("results");
+        filter(&mut matching, query);
+        Ok((rows, counted(&mut conn, matching).await?))
+    }
+
+    /// One result.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn result_find(&self, id: RequestId) -> Result<Option<ResultView>, StoreError> {
+        let mut select = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT {COLUMNS} FROM results WHERE request_id = "
+        ));
+        select.push_bind(request_bytes(id));
+        let row = select
+            .build()
+            .fetch_optional(&mut *self.read().await?)
+            .await
+            .map_err(failed("read a result"))?;
+        row.as_ref().map(result_view).transpose()
+    }
+
+    /// A piece of a run's output, as bytes that may begin or end inside a character.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn result_output(
+        &self,
+        id: RequestId,
+        stream: Stream,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Option<OutputPlace>, StoreError> {
+        let mut conn = self.read().await?;
+        let select = match stream {
+            Stream::Stdout => {
+                "SELECT stdout_object AS object, stdout_total - stdout_truncated AS stored,
+                   stdout AS head FROM results WHERE request_id = $1"
+            }
+            Stream::Stderr => {
+                "SELECT stderr_object AS object, stderr_total - stderr_truncated AS stored,
+                   stderr AS head FROM results WHERE request_id = $1"
+            }
+        };
+        let row = sqlx::query(select)
+            .bind(request_bytes(id))
+            .fetch_optional(&mut *conn)
+            .await
+            .map_err(failed("read output"))?;
+        let Some(row) = row else { return Ok(None) };
+        let object: Option<String> = row.get("object");
+        if let Some(key) = object {
+            let stored_bytes = count(row.get("stored"));
+            return Ok(Some(OutputPlace::Object { key, stored_bytes }));
+        }
+        let (from, size) = (start(offset), i64::try_from(limit).unwrap_or(i64::MAX));
+        let whole = sqlx::query(
+            "SELECT length(text) AS size, substr(text, $3, $4) AS piece FROM outputs
+             WHERE request_id = $1 AND stream = $2",
+        )
+        .bind(request_bytes(id))
+        .bind(stream.as_str())
+        .bind(from)
+        .bind(size)
+        .fetch_optional(&mut *conn)
+        .await
+        .map_err(failed("read output"))?;
+        if let Some(whole) = whole {
+            let stored_bytes = count(whole.get("size"));
+            return Ok(Some(OutputPlace::Here {
+                bytes: whole.get("piece"),
+                stored_bytes,
+            }));
+        }
+        let head: String = row.get("head");
+        let stored_bytes = head.len() as u64;
+        let from = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(head.len());
+        let to = usize::try_from(offset.saturating_add(limit))
+            .unwrap_or(usize::MAX)
+            .min(head.len());
+        let bytes = head.as_bytes().get(from..to).unwrap_or_default().to_vec();
+        Ok(Some(OutputPlace::Here {
+            bytes,
+            stored_bytes,
+        }))
+    }
+
+    /// Whether this run is one of this PC's.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn run_is_of(&self, id: RequestId, pc_id: &PcId) -> Result<bool, StoreError> {
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT 1 FROM targets WHERE request_id = $1 AND pc_id = $2")
+                .bind(request_bytes(id))
+                .bind(pc_id.as_str())
+                .fetch_optional(&mut *self.read().await?)
+                .await
+                .map_err(failed("look for a run"))?;
+        Ok(found.is_some())
+    }
+}
+
+/// SQL counts from 1.
+fn start(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX - 1) + 1
+}
+
+fn filter(select: &mut QueryBuilder<Sqlite>, query: &ResultQuery) {
+    if let Some(id) = query.exec_id {
+        select.push(" AND exec_id = ").push_bind(exec_bytes(id));
+    }
+    if let Some(pc_id) = &query.pc_id {
+        select.push(" AND pc_id = ").push_bind(pc_id.to_string());
+    }
+    if let Some(job_id) = &query.job_id {
+        select.push(" AND job_id = ").push_bind(job_id.to_string());
+    }
+    if let Some(outcome) = query.outcome {
+        select.push(" AND outcome = ").push_bind(outcome.as_str());
+    }
+}
+
+fn result_view(row: &SqliteRow) -> Result<ResultView, StoreError> {
+    let code: Option<String> = row.get("reason_code");
+    let text: Option<String> = row.get("reason_text");
+    let job: Option<String> = row.get("job_id");
+    Ok(ResultView {
+        request_id: request_id(row.get("request_id"))?,
+        exec_id: exec_id(row.get("exec_id"))?,
+        attempt: Attempt(count(row.get("attempt"))),
+        pc_id: name("results.pc_id", row.get("pc_id"))?,
+        job_id: job.map(|id| name("results.job_id", &id)).transpose()?,
+        outcome: outcome(row.get("outcome")),
+        reason: code.map(|code| Reason {
+            code,
+            text: text.unwrap_or_default(),
+        }),
+        exit_code: row.get("exit_code"),
+        tries: u32::try_from(row.get::<i64, _>("tries")).unwrap_or(0),
+        started_at: row.get::<Option<i64>, _>("started_at").map(time),
+        ended_at: time(row.get("ended_at")),
+        stored_at: time(row.get("stored_at")),
+        stdout: output_view(
+            row,
+            [
+                "stdout",
+                "stdout_total",
+                "stdout_truncated",
+                "stdout_object",
+                "stdout_hash",
+            ],
+        ),
+        stderr: output_view(
+            row,
+            [
+                "stderr",
+                "stderr_total",
+                "stderr_truncated",
+                "stderr_object",
+                "stderr_hash",
+            ],
+        ),
+    })
+}
+
+fn output_view(row: &SqliteRow, columns: [&str; 5]) -> OutputView {
+    let [text, total, truncated, object, hash] = columns;
+    let head: String = row.get(text);
+    let (total_bytes, truncated_bytes) = (count(row.get(total)), count(row.get(truncated)));
+    let object: Option<String> = row.get(object);
+    let hash: Option<Vec<u8>> = row.get(hash);
+    let in_row = object.is_none() && hash.is_none();
+    let stored_bytes = if in_row {
+        head.len() as u64
+    } else {
+        total_bytes.saturating_sub(truncated_bytes)
+    };
+    let sha256 = match hash {
+        Some(hash) => Some(hex::encode(hash)),
+        None => in_row.then(|| hex::encode(Sha256::digest(head.as_bytes()))),
+    };
+    debug_assert!(
+        head.chars().count() <= HEAD_CHARS,
+        "a row holds no more than the head"
+    );
+    OutputView {
+        head,
+        stored_bytes,
+        total_bytes,
+        truncated_bytes,
+        sha256,
+    }
+}

@@ -236,3 +236,6 @@ fn text_of(file: &Path) -> Result<String, Failure> {
         _ => std::fs::read_to_string(file).map_err(|error| failed(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

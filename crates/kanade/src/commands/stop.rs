@@ -87,3 +87,35 @@ fn stop_words(view: &StopView, action: StopAction) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::follow::fixtures;
+    use kanade_shared::api::execs::{Counts, ExecState};
+
+    #[test]
+    fn a_stop_answers_with_counts() {
+        let counts = Counts {
+            running: 61,
+            ..fixtures::counts(0, &[])
+        };
+        let view = StopView {
+            exec: fixtures::exec(ExecState::Running, counts),
+            never_start: 1904,
+            to_kill: 61,
+            already_ended: 35,
+            offline: 4,
+        };
+        insta::assert_snapshot!(stop_words(&view, StopAction::Kill), @"
+        exec 0193a7f20000 killed: 1,904 had not started and never will, 61 run and are told to end, 35 had ended, 4 offline will learn it before they run anything
+          kanade watch 0193a7f20000   shows each PC's confirmation
+        ");
+        let view = StopView {
+            to_kill: 0,
+            offline: 0,
+            ..view
+        };
+        insta::assert_snapshot!(stop_words(&view, StopAction::Withdraw), @"exec 0193a7f20000 withdrawn: 1,904 had not started and never will, 61 run and go on, 35 had ended");
+    }
+}

@@ -20,6 +20,9 @@ use crate::failure::Failure;
 use paint::{Paint, Tone};
 use progress::Progress;
 
+#[cfg(test)]
+pub(crate) mod buffer;
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Color {
@@ -69,17 +72,14 @@ impl Screen {
         }
     }
 
-    /// Output into two buffers, without colours.
+    /// Output into two buffers.
     #[cfg(test)]
-    pub(crate) fn of_buffers(
-        data: impl Write + Send + 'static,
-        words: impl Write + Send + 'static,
-    ) -> Self {
+    pub(crate) fn of_buffers(data: buffer::Buffer, words: buffer::Buffer, paint: Paint) -> Self {
         Self {
             data: Mutex::new(Box::new(data)),
             words: Mutex::new(Box::new(words)),
-            paint: Paint::Plain,
-            words_paint: Paint::Plain,
+            paint,
+            words_paint: paint,
             progress: Progress::none(),
             lost: Mutex::new(None),
         }

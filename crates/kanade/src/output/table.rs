@@ -268,3 +268,6 @@ fn csv_of<T: Row>(rows: &[T], when: &When) -> Result<String, Failure> {
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 //! every break, and from time to time, and they alone would be enough.
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod show;
 mod state;
 mod tails;

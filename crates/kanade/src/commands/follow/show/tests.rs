@@ -1,28 +1,13 @@
 //! What a person reads of an exec.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use kanade_shared::api::execs::ExecState;
 
 use super::super::fixtures;
 use super::super::state::{Offline, Shows};
 use super::*;
 use crate::context::Endpoint;
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::output::buffer::Buffer;
+use crate::output::paint::Paint;
 
 fn output(text: &str) -> OutputView {
     let bytes = text.len() as u64;
@@ -45,7 +30,7 @@ fn with(target: &TargetView, stdout: &str, stderr: &str) -> ResultView {
 /// Everything that is printed, data and words together, as on a terminal.
 async fn screen_of(follow: &mut Follow, fold: Fold, format: Format, verdict: Verdict) -> String {
     let buffer = Buffer::default();
-    let screen = Screen::of_buffers(buffer.clone(), buffer.clone());
+    let screen = Screen::of_buffers(buffer.clone(), buffer.clone(), Paint::Plain);
     let endpoint = Endpoint {
         url: "http://127.0.0.1:1".into(),
         token: None,
@@ -64,7 +49,7 @@ async fn screen_of(follow: &mut Follow, fold: Fold, format: Format, verdict: Ver
         .end(follow, verdict, Duration::from_millis(1_140))
         .await
         .unwrap();
-    String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
+    buffer.text()
 }
 
 fn mixed() -> Follow {

@@ -1,6 +1,7 @@
 //! API, publisher, projector and embedded broker.
 
 pub mod api;
+pub mod broker;
 pub mod changes;
 pub mod config;
 pub mod counters;

@@ -15,6 +15,8 @@ mod tails;
 use std::pin::Pin;
 use std::time::Duration;
 
+use chrono::Utc;
+use kanade_shared::api::agents::{AgentQuery, AgentView, Presence};
 use kanade_shared::api::execs::{ExecView, TargetQuery, TargetState, TargetView};
 use kanade_shared::api::results::{ResultQuery, ResultView};
 use kanade_shared::wire::agent::TailChunk;
@@ -204,7 +206,7 @@ async fn watch_to_end(
             shown.head(&follow);
         }
         shown.news(&mut follow).await?;
-        if let Some(verdict) = follow.verdict(waiting.offline) {
+        if let Some(verdict) = follow.verdict(waiting.offline, Utc::now()) {
             if verdict == Verdict::Ended && follow.lacks_results() {
                 read_all(client, &mut follow).await?;
                 shown.news(&mut follow).await?;
@@ -296,6 +298,16 @@ async fn read_rest(client: &Client, follow: &mut Follow) -> Result<(), Failure> 
         rest.extend(targets(client, follow, Some(state)).await?);
     }
     follow.take_rest(exec, rest);
+    if follow.held() {
+        let query = AgentQuery {
+            presence: Some(Presence::Offline),
+            ..AgentQuery::default()
+        };
+        let offline = list::<AgentView, _>(client, "agents", &query, Asking::All)
+            .await?
+            .items;
+        follow.take_offline(offline.into_iter().map(|agent| (agent.pc_id, agent.since)));
+    }
     Ok(())
 }
 

@@ -305,7 +305,7 @@ fn head(follow: &Follow, when: &When) -> String {
     let exec = follow.exec();
     let pcs = words::count(exec.counts.targets, "PC");
     let mut text = format!("exec {}  {pcs}", exec.exec_id.short());
-    let (left, offline) = (exec.counts.waiting(), follow.offline());
+    let (left, offline) = (exec.counts.waiting(), follow.offline(when.now));
     if exec.state == ExecState::Running && offline > 0 {
         let until = when.clock(exec.deadline);
         let online = match exec.counts.ended.is_empty() {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use kanade_shared::api::events::LiveEvent;
 use kanade_shared::api::execs::{ExecState, ExecView, TargetState, TargetView};
 use kanade_shared::api::results::ResultView;
@@ -14,6 +15,9 @@ use kanade_shared::wire::command::Reach;
 use kanade_shared::wire::result::Outcome;
 
 use crate::failure::Exit;
+
+/// A PC that runs something and is offline may be restarting for this long.
+const RESTART: TimeDelta = TimeDelta::minutes(3);
 
 /// What to do when only offline PCs are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub(crate) struct Follow {
     results: BTreeMap<RequestId, ResultView>,
     fresh: BTreeSet<RequestId>,
     shown: BTreeSet<RequestId>,
+    /// PCs that are offline, and since when.
+    offline: BTreeMap<PcId, DateTime<Utc>>,
     read: bool,
 }
 
@@ -70,6 +76,7 @@ impl Follow {
             results: BTreeMap::new(),
             fresh: BTreeSet::new(),
             shown: BTreeSet::new(),
+            offline: BTreeMap::new(),
             read: false,
         }
     }
@@ -122,6 +129,21 @@ impl Follow {
     pub(crate) fn take_rest(&mut self, exec: ExecView, rest: Vec<TargetView>) {
         self.exec = exec;
         rest.into_iter().for_each(|target| self.take_target(target));
+    }
+
+    /// Takes the PCs that are offline now, and since when.
+    pub(crate) fn take_offline(
+        &mut self,
+        offline: impl IntoIterator<Item = (PcId, DateTime<Utc>)>,
+    ) {
+        self.offline = offline.into_iter().collect();
+    }
+
+    /// Whether some target is in the hands of its PC, so that only the list of PCs says whether
+    /// that is offline.
+    pub(crate) fn held(&self) -> bool {
+        self.left()
+            .any(|target| target.state != TargetState::Pending)
     }
 
     fn take_target(&mut self, target: TargetView) {
@@ -203,12 +225,31 @@ impl Follow {
     }
 
     /// Targets that have not ended and are offline.
-    pub(crate) fn offline(&self) -> u64 {
-        self.left().filter(|target| is_offline(target)).count() as u64
+    pub(crate) fn offline(&self, now: DateTime<Utc>) -> u64 {
+        self.left()
+            .filter(|target| self.is_offline(target, now))
+            .count() as u64
+    }
+
+    /// Whether a target waits for its PC to come back. One that runs may be restarting it.
+    fn is_offline(&self, target: &TargetView, now: DateTime<Utc>) -> bool {
+        let since = self.offline.get(&target.pc_id);
+        match target.state {
+            TargetState::Pending => {
+                since.is_some()
+                    || target
+                        .why
+                        .as_ref()
+                        .is_some_and(|why| why.code == "pc.offline")
+            }
+            TargetState::Admitted => since.is_some(),
+            TargetState::Running => since.is_some_and(|since| now - *since > RESTART),
+            TargetState::Ended => false,
+        }
     }
 
     /// Whether waiting is over.
-    pub(crate) fn verdict(&self, offline: Offline) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, offline: Offline, now: DateTime<Utc>) -> Option<Verdict> {
         if self.exec.state == ExecState::Ended {
             return Some(Verdict::Ended);
         }
@@ -220,7 +261,7 @@ impl Follow {
         match left {
             0 if self.exec.reach == Reach::Open => Some(Verdict::Open),
             0 => None,
-            left if self.offline() == left => Some(Verdict::OnlyOffline),
+            left if self.offline(now) == left => Some(Verdict::OnlyOffline),
             _ => None,
         }
     }
@@ -239,15 +280,6 @@ impl Follow {
             },
         ])
     }
-}
-
-/// Whether a target waits for its PC to come back.
-fn is_offline(target: &TargetView) -> bool {
-    target.state != TargetState::Running
-        && target
-            .why
-            .as_ref()
-            .is_some_and(|why| why.code.ends_with("offline"))
 }
 
 #[cfg(test)]

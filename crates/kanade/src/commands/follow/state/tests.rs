@@ -5,6 +5,10 @@ use kanade_shared::api::execs::Counts;
 use super::super::fixtures::{counts, exec, offline, result, target};
 use super::*;
 
+fn now() -> DateTime<Utc> {
+    "2026-11-23T13:40:00Z".parse().unwrap()
+}
+
 fn ended_event(target: &TargetView) -> [LiveEvent; 2] {
     let exec_id = exec(ExecState::Running, Counts::default()).exec_id;
     [
@@ -76,16 +80,19 @@ fn waiting_ends_when_only_pcs_that_are_off_are_left() {
         vec![target("a", 1, None), offline("b")],
         Vec::new(),
     );
-    assert_eq!(follow.verdict(Offline::Leave), None);
+    assert_eq!(follow.verdict(Offline::Leave, now()), None);
     for event in ended_event(&ok) {
         follow.take(event);
     }
     // The target is ahead of the exec's counts: not the same moment, so no verdict.
-    assert_eq!(follow.verdict(Offline::Leave), None);
+    assert_eq!(follow.verdict(Offline::Leave, now()), None);
     let exec = Box::new(exec(ExecState::Running, counts(1, &[(Outcome::Ok, 1)])));
     follow.take(LiveEvent::Exec { exec });
-    assert_eq!(follow.verdict(Offline::Leave), Some(Verdict::OnlyOffline));
-    assert_eq!(follow.verdict(Offline::Wait), None);
+    assert_eq!(
+        follow.verdict(Offline::Leave, now()),
+        Some(Verdict::OnlyOffline)
+    );
+    assert_eq!(follow.verdict(Offline::Wait, now()), None);
     assert_eq!(follow.exit(), Exit::Waiting);
 }
 
@@ -99,7 +106,7 @@ fn an_open_exec_is_not_waited_for_when_all_have_ended() {
     let counted = open(counts(0, &[(Outcome::Ok, 1)]));
     let ok = target("a", 1, Some(Outcome::Ok));
     follow.take_lists(counted, vec![ok.clone()], vec![result(&ok)]);
-    assert_eq!(follow.verdict(Offline::Leave), Some(Verdict::Open));
+    assert_eq!(follow.verdict(Offline::Leave, now()), Some(Verdict::Open));
     assert_eq!(follow.exit(), Exit::Ok);
 }
 
@@ -138,5 +145,30 @@ fn a_made_up_end_needs_no_result() {
     follow.take_lists(ended, vec![expired], Vec::new());
     assert!(!follow.lacks_results());
     assert_eq!(follow.unshown().count(), 1);
-    assert_eq!(follow.verdict(Offline::Wait), Some(Verdict::Ended));
+    assert_eq!(follow.verdict(Offline::Wait, now()), Some(Verdict::Ended));
+}
+
+#[test]
+fn a_pc_that_holds_a_command_and_goes_off_is_not_waited_for_but_a_restart_is() {
+    let verdict = |state, gone_s| {
+        let target = TargetView {
+            state,
+            ..target("a", 1, None)
+        };
+        let running = exec(ExecState::Running, counts(1, &[]));
+        let mut follow = Follow::new(running.clone(), Shows::All);
+        follow.take_lists(running, vec![target.clone()], Vec::new());
+        assert_eq!(follow.verdict(Offline::Leave, now()), None);
+        follow.take_offline([(target.pc_id, now() - TimeDelta::seconds(gone_s))]);
+        follow.verdict(Offline::Leave, now())
+    };
+    assert_eq!(
+        verdict(TargetState::Admitted, 1),
+        Some(Verdict::OnlyOffline)
+    );
+    assert_eq!(verdict(TargetState::Running, 60), None);
+    assert_eq!(
+        verdict(TargetState::Running, 200),
+        Some(Verdict::OnlyOffline)
+    );
 }

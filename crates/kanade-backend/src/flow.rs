@@ -18,10 +18,13 @@ use sha2::{Digest, Sha256};
 use crate::changes::{Changes, Topic};
 use crate::counters::Counters;
 use crate::fleet::{ExecRoom, Fleet};
-use crate::publisher::Dirty;
+use crate::projector::{self, Projection, pressure};
+use crate::publisher::{self, Dirty};
+use crate::services::{self, Tails};
 use crate::store::Store;
 use crate::store::intake::TargetRow;
-use crate::tasks::Nudge;
+use crate::tasks::{Nudge, Tasks};
+use crate::{presence, sweep};
 
 /// Broker, database and listeners; clones share them.
 #[derive(Clone)]
@@ -145,6 +148,37 @@ impl Flow {
         }
         self.changes.publish(change, events);
     }
+}
+
+/// Starts every loop between broker and database. `system` is a client of the broker's system
+/// account, where there is one. They stop with `tasks`.
+pub fn spawn(tasks: &Tasks, flow: &Flow, tails: &Tails, system: Option<Client>) {
+    for projection in Projection::ALL {
+        let flow = flow.clone();
+        tasks.spawn(projection.task(), move |stop| {
+            projector::run(flow.clone(), projection, stop)
+        });
+    }
+    let one = flow.clone();
+    tasks.spawn("results pressure", move |stop| {
+        pressure::run(one.clone(), stop)
+    });
+    let one = flow.clone();
+    tasks.spawn("presence", move |stop| {
+        presence::run(one.clone(), system.clone(), stop)
+    });
+    let one = flow.clone();
+    tasks.spawn("time service", move |stop| {
+        services::time(one.clone(), stop)
+    });
+    let (one, tails) = (flow.clone(), tails.clone());
+    tasks.spawn("live output", move |stop| {
+        services::tails(one.clone(), tails.clone(), stop)
+    });
+    let one = flow.clone();
+    tasks.spawn("sweep", move |stop| sweep::run(one.clone(), stop));
+    let one = flow.clone();
+    tasks.spawn("publisher", move |stop| publisher::run(one.clone(), stop));
 }
 
 /// What a transaction made different.

@@ -26,6 +26,7 @@ pub mod recovery;
 pub mod requests;
 pub mod results;
 pub mod scopes;
+pub mod sweep;
 pub mod system;
 pub mod targets;
 mod tx;

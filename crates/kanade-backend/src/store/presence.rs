@@ -114,8 +114,8 @@ impl Store {
         let mut conn = self.read().await?;
         for ids in ids.chunks(ROWS_PER_STATEMENT) {
             let mut select = QueryBuilder::<Sqlite>::new(
-                "SELECT request_id, provisional, outcome, admitted_at, started_at FROM targets
-                 WHERE pc_id = ",
+                "SELECT request_id, exec_id, provisional, outcome, admitted_at, started_at
+                 FROM targets WHERE pc_id = ",
             );
             select.push_bind(pc_id.as_str());
             select.push(" AND request_id IN (");
@@ -132,7 +132,9 @@ impl Store {
             for row in rows {
                 let outcome: Option<String> = row.get("outcome");
                 let provisional: bool = row.get("provisional");
+                let exec_id = convert::exec_id(row.get("exec_id"))?;
                 let target = HeardTarget {
+                    issued_at: exec_id.issued_at(),
                     ended: outcome.is_some() && !provisional,
                     begun: row.get::<Option<i64>, _>("admitted_at").is_some()
                         || row.get::<Option<i64>, _>("started_at").is_some(),
@@ -147,6 +149,8 @@ impl Store {
 /// How far a run was heard to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeardTarget {
+    /// When its exec was issued, as far as the exec's id tells.
+    pub issued_at: Option<DateTime<Utc>>,
     /// It has a result of the agent.
     pub ended: bool,
     /// It was admitted or started.

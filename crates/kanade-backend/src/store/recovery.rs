@@ -53,22 +53,37 @@ impl Store {
     }
 }
 
+impl Store {
+    /// [`Tx::behind`], as last committed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn behind(&self) -> Result<Option<Behind>, StoreError> {
+        let mut conn = self.read().await?;
+        let since = super::tx::meta(&mut conn, SINCE).await?;
+        let from = super::tx::meta(&mut conn, FROM).await?;
+        Ok(behind(since, from, Utc::now()))
+    }
+}
+
+fn behind(since: Option<String>, from: Option<String>, now: DateTime<Utc>) -> Option<Behind> {
+    let behind = Behind {
+        from: time(from.and_then(|text| text.parse().ok()).unwrap_or(0)),
+        since: time(since?.parse().ok()?),
+    };
+    let over = behind.since + Duration::days(BEHIND_DAYS) < now;
+    (!over).then_some(behind)
+}
+
 impl Tx {
     /// The time that the database lost, while it is known to be older than the broker.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn behind(&mut self) -> Result<Option<Behind>, StoreError> {
-        let Some(since) = self.meta(SINCE).await?.and_then(|text| text.parse().ok()) else {
-            return Ok(None);
-        };
-        let from = self.meta(FROM).await?.and_then(|text| text.parse().ok());
-        let behind = Behind {
-            from: time(from.unwrap_or(0)),
-            since: time(since),
-        };
-        let over = behind.since + Duration::days(BEHIND_DAYS) < self.now();
-        Ok((!over).then_some(behind))
+        let since = self.meta(SINCE).await?;
+        let from = self.meta(FROM).await?;
+        Ok(behind(since, from, self.now()))
     }
 
     /// Notes that the database is older than the broker, and had everything until `from`.

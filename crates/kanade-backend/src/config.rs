@@ -10,12 +10,15 @@
 mod error;
 mod values;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use kanade_shared::bootstrap::Credentials;
 use serde::{Deserialize, Serialize};
+
+use crate::broker::BrokerConfig;
 
 pub use error::ConfigError;
 pub use values::{LogFormat, Secret};
@@ -61,7 +64,7 @@ pub struct Broker {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Address that the child listens at.
-    pub host: String,
+    pub host: IpAddr,
     /// Port that the child listens at; 0 takes a free one.
     pub port: u16,
     /// The child's program; from PATH unless set.
@@ -128,7 +131,7 @@ impl Default for Broker {
     fn default() -> Self {
         Self {
             url: None,
-            host: Ipv4Addr::LOCALHOST.to_string(),
+            host: Ipv4Addr::LOCALHOST.into(),
             port: 4222,
             nats_server: None,
             cap_scale: None,
@@ -218,6 +221,35 @@ impl Config {
     pub fn to_toml(&self) -> String {
         // Every field is a string, a number or a table of such.
         toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The settings of the broker, as it takes them.
+    #[must_use]
+    pub fn broker(&self) -> BrokerConfig {
+        let Broker {
+            url,
+            host,
+            port,
+            nats_server,
+            cap_scale,
+            user,
+            password,
+        } = self.broker.clone();
+        let credentials = match (user, password) {
+            (Some(user), password) => {
+                let password = password.as_ref().map_or("", Secret::reveal);
+                Credentials::password(user, password)
+            }
+            (None, _) => Credentials::None,
+        };
+        BrokerConfig {
+            url,
+            host,
+            port,
+            nats_server,
+            cap_scale,
+            credentials,
+        }
     }
 
     /// File of the database.

@@ -1,3 +1,5 @@
 //! The backend.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    kanade_backend::cli::main()
+}

@@ -5,7 +5,7 @@ use std::io;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use futures::StreamExt;
+use futures::TryStreamExt;
 use kanade_shared::api::results::Stream as OutputStream;
 use kanade_shared::id::{PcId, RequestId};
 use serde::Deserialize;
@@ -16,9 +16,8 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::extract::{Path, Query, too_large};
 use super::problem::{Answer, ApiError};
+use crate::fleet::OUTPUT_MAX_BYTES;
 
-/// Largest output that can be sent, in bytes.
-const OUTPUT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Header with the SHA-256 of an upload, in hex.
 const SHA256: &str = "kanade-sha256";
 
@@ -81,19 +80,12 @@ async fn output_put(
         return Err(too_large());
     }
     let sha256 = sha256(&headers)?;
-    let mut read = 0;
-    let pieces = body.into_data_stream().map(move |piece| {
-        let piece = piece.map_err(io::Error::other)?;
-        read += piece.len() as u64;
-        let fits = read <= OUTPUT_MAX_BYTES;
-        if fits {
-            Ok(piece)
-        } else {
-            Err(io::Error::from(io::ErrorKind::FileTooLarge))
-        }
-    });
+    let pieces = body.into_data_stream().map_err(io::Error::other);
     let reader = StreamReader::new(pieces);
-    drop((state, run, pc_id, stream, sha256, reader));
+    state
+        .fleet
+        .output_store(run, stream, &pc_id, &sha256, reader)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

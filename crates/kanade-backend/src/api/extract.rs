@@ -24,7 +24,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let (path, inner) = (error.path().to_string(), error.into_inner());
             let invalid = ApiError::invalid("body.invalid", told(&inner.to_string()));
-            if path == "." {
+            if matches!(path.as_str(), "." | "?") {
                 invalid
             } else {
                 invalid.field(path)

@@ -44,7 +44,7 @@ fn flags_win_over_the_environment_which_wins_over_the_file() {
         assert_eq!(config.listen.port(), 2);
         assert_eq!(config.broker.port, 3);
         assert_eq!(config.broker.nats_server, Some("/opt/nats-server".into()));
-        assert_eq!(config.broker.host, "127.0.0.1");
+        assert!(config.broker.host.is_loopback());
     });
 }
 

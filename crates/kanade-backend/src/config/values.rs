@@ -1,7 +1,6 @@
 //! Values of settings, and the rules that each must keep.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -132,11 +131,7 @@ fn broker(config: &Config) -> Result<(), ConfigError> {
             })
         }
         None => {
-            let host: Option<IpAddr> = broker.host.parse().ok();
-            require(host.is_some(), "broker.host", || {
-                format!("is `{}`, which is no IP address", broker.host)
-            })?;
-            let loopback = host.is_some_and(|host| host.is_loopback());
+            let loopback = broker.host.is_loopback();
             require(loopback || config.insecure, "broker.host", || {
                 format!(
                     "is {}, which others than this machine can reach in clear text; use \

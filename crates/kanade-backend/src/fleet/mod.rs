@@ -65,3 +65,6 @@ impl Fleet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

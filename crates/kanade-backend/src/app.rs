@@ -1,0 +1,187 @@
+//! The whole backend, wired once: who is made from whom, started in which order, stopped in which.
+//!
+//! Up: the API's port is taken, secrets, database, broker and its resources, the rules, the loops
+//! between broker and database, and then the API answers. Down, in reverse: the API takes no
+//! more, the loops finish what they have in hand, the database closes, the broker stops last.
+//! What fails on the way up is told in one sentence, and what was up already is stopped all the
+//! same.
+//!
+//! **Invariant:** nothing else in the program makes one of these parts.
+
+mod checks;
+mod door;
+mod loops;
+mod numbers;
+mod way;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::Utc;
+use kanade_shared::bootstrap::Report;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::api::{self, Token};
+use crate::broker::bootstrap as resources;
+use crate::changes::Changes;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::fleet::{ExecRoom, Fleet, Outputs};
+use crate::flow::Flow;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::secrets::{AgentCredentials, Secrets};
+use crate::signals;
+use crate::store::Store;
+use crate::tasks::{Nudge, Stop, Tasks};
+
+use door::Door;
+use way::Way;
+
+/// Runs until Ctrl-C or SIGTERM, and stops in order.
+///
+/// # Errors
+/// [`Failure`] when a part cannot be started; what was started is stopped.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    let began = Instant::now();
+    let stop = signals::stop_requested();
+    // First of all, since a port in use is the commonest reason not to start.
+    let listener = Arc::new(api::listen(config.listen).await?);
+    let address = listener.local_addr().unwrap_or(config.listen);
+    let secrets = Secrets::open(&config.data_dir)?;
+    let store = Store::open(&config.database_file()).await?;
+    let way = tokio::select! {
+        way = Way::open(&config) => way?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    info!(took = ?began.elapsed(), "database and broker serve");
+    let done = match start(&config, &secrets, &store, &way, address).await {
+        Ok(backend) => {
+            backend.serve(listener, stop, began).await;
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    };
+    store.close().await;
+    way.close().await;
+    info!("stopped");
+    done
+}
+
+/// What runs between a start and a stop.
+struct Backend {
+    tasks: Tasks,
+    /// Of live events, which end before the connections that carry them.
+    live: Stop,
+    router: axum::Router,
+    address: SocketAddr,
+}
+
+/// Makes all parts above database and broker, and starts the loops.
+async fn start(
+    config: &Config,
+    secrets: &Secrets,
+    store: &Store,
+    way: &Way,
+    address: SocketAddr,
+) -> Result<Backend, Failure> {
+    let began = Instant::now();
+    let client = way.connect().await?;
+    let (pcs, _) = store.agents_count().await?;
+    let report = resources::apply(&client, way.sizing(pcs)).await?;
+    told(&report, began);
+
+    let token = secrets.api_token()?;
+    if let Some((user, password)) = way.agent() {
+        let api_url = format!("http://{address}");
+        let url = way.url().to_owned();
+        let api_token = token.clone();
+        secrets.write_agent(&AgentCredentials {
+            url,
+            user,
+            password,
+            api_url,
+            api_token,
+        })?;
+    }
+
+    let (tasks, metrics, live) = (Tasks::new(), Metrics::new(), Stop::new());
+    let (publisher, room) = (Nudge::new(), ExecRoom::new());
+    let changes = Changes::new(store.last_change().await?);
+    let outputs = Outputs::new(async_nats::jetstream::new(client.clone()));
+    let fleet = Fleet::new(
+        store.clone(),
+        changes.clone(),
+        publisher.clone(),
+        Some(outputs),
+        room.clone(),
+    );
+    let flow = Flow::new(
+        store.clone(),
+        fleet.clone(),
+        client.clone(),
+        changes.clone(),
+        publisher,
+        room,
+    )
+    .await?;
+    let counters = flow.counters.clone();
+    let health = Health::new(Utc::now(), tasks.clone(), move || counters.views());
+    checks::add(&health, &flow, way, report.warnings);
+    numbers::watch(&metrics, &flow, &tasks, way);
+    loops::spawn(&tasks, &flow, way.system().await?);
+
+    let router = api::router(api::Parts {
+        fleet,
+        changes,
+        metrics,
+        health,
+        broker: Arc::new(Door::new(client, way.sizing(pcs))),
+        token: Token::new(&token),
+        limits: config.limits.clone(),
+        stop: live.clone(),
+    });
+    Ok(Backend {
+        tasks,
+        live,
+        router,
+        address,
+    })
+}
+
+fn told(report: &Report, began: Instant) {
+    use kanade_shared::bootstrap::Outcome;
+    let (created, updated) = (
+        report.count(Outcome::Created),
+        report.count(Outcome::Updated),
+    );
+    let kept = report.count(Outcome::Kept);
+    info!(created, updated, kept, took = ?began.elapsed(), "the broker has what it needs");
+    for warning in &report.warnings {
+        warn!("{warning}");
+    }
+}
+
+impl Backend {
+    /// Answers until `stop`, then ends what it began, the API first.
+    async fn serve(self, listener: Arc<TcpListener>, stop: Stop, began: Instant) {
+        let (router, live) = (self.router, self.live);
+        self.tasks.spawn("api", move |stop| {
+            let (listener, router, live) = (listener.clone(), router.clone(), live.clone());
+            async move {
+                let ends = stop.clone();
+                let end_live = async move {
+                    ends.cancelled().await;
+                    live.cancel();
+                };
+                tokio::join!(api::serve(listener, router, stop), end_live);
+                Ok::<(), std::convert::Infallible>(())
+            }
+        });
+        info!(url = %format_args!("http://{}", self.address), took = ?began.elapsed(), "the API answers");
+        stop.cancelled().await;
+        self.tasks.stop_all().await;
+    }
+}

@@ -1,0 +1,6 @@
+//! End-to-end tests of the backend's parts, a file per resource.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod api;
+mod program;

@@ -247,6 +247,9 @@ fn flag_of(field: &str) -> String {
         "outcomes" => "--outcome",
         "preview" => "--preview",
         "reason" => "--reason",
+        "what.job" => "JOB",
+        "sort" => "--sort",
+        "search" => "--search",
         _ => return field.to_owned(),
     };
     flag.to_owned()

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use kanade_shared::api::execs::ExecWhat;
-use kanade_shared::manifest::JobRun;
+use kanade_shared::manifest::{JobRun, duration};
 use kanade_shared::wire::command::{RunAs, Shell, output_cap};
 
 use super::follow::WaitArgs;
@@ -92,15 +92,27 @@ fn job_run(args: &RunArgs) -> Result<JobRun, Failure> {
     };
     // What is wrong is said before anything is sent.
     match run.check().into_iter().next() {
-        Some(wrong) => {
-            let flag = wrong.field.strip_prefix("run.").unwrap_or(wrong.field);
-            let (field, said) = match flag {
-                "script" => ("the script".to_owned(), "the script".to_owned()),
-                flag => (format!("--{flag}"), format!("`--{flag}`")),
-            };
-            Err(Failure::usage(format!("{said} {}", wrong.what)).in_field(field))
-        }
+        Some(wrong) => Err(Failure::usage(format!(
+            "{} {}",
+            flag(wrong.field, args),
+            wrong.what
+        ))),
         None => Ok(run),
+    }
+}
+
+/// What was written for a field of the run.
+fn flag(field: &str, args: &RunArgs) -> String {
+    match field {
+        "run.timeout" => format!("`--timeout {}`", duration::format(args.timeout)),
+        "run.jitter" => format!(
+            "`--jitter {}`",
+            duration::format(args.issue.jitter.unwrap_or(0))
+        ),
+        "run.tries" => format!("`--tries {}`", args.tries),
+        "run.backoff" => format!("`--backoff {}`", duration::format(args.backoff)),
+        "run.script" => "the script".to_owned(),
+        other => other.to_owned(),
     }
 }
 
@@ -123,4 +135,43 @@ fn nothing_to_run(terminal: bool) -> Failure {
         true => "`kanade run -t all -- uptime`, or `--file FILE`",
         false => "`-` at the end, to read the script from standard input",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use clap::Parser as _;
+
+    fn run_of(words: &[&str]) -> Result<JobRun, String> {
+        let words = ["kanade", "run", "-t", "all"].iter().chain(words);
+        let Verb::Run(args) = Cli::try_parse_from(words).unwrap().verb else {
+            panic!("another verb");
+        };
+        job_run(&args).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn words_and_flags_become_a_run() {
+        let run = run_of(&["--timeout", "20m", "--tries", "3", "--", "df", "-h", "/a b"]).unwrap();
+        assert_eq!(
+            (run.shell, run.script.as_str()),
+            (Shell::Sh, "df -h '/a b'")
+        );
+        assert_eq!((run.timeout, run.tries, run.backoff), (1200, 3, 0));
+        let run = run_of(&["--shell", "pwsh", "--", "Get-Date"]).unwrap();
+        assert_eq!((run.shell, run.script.as_str()), (Shell::Pwsh, "Get-Date"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_before_anything_is_sent() {
+        let wrong = |words| run_of(words).unwrap_err();
+        assert_eq!(
+            wrong(&["--tries", "40", "--", "x"]),
+            "error: `--tries 40` must be 1 to 11"
+        );
+        let timeout = wrong(&["--timeout", "0s", "--", "x"]);
+        assert_eq!(timeout, "error: `--timeout 0s` must be 1s to 7d");
+        assert_eq!(wrong(&["--", " "]), "error: the script is empty");
+    }
 }

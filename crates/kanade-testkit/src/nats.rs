@@ -21,6 +21,8 @@ pub const BINARY: &str = "KANADE_NATS_SERVER";
 pub struct Setup {
     /// Serves messages only.
     pub without_jetstream: bool,
+    /// Serves messages only to the account that clients get.
+    pub account_disabled: bool,
     /// The most that the *account* may store in files, bytes; accounts are told this.
     pub account_bytes: Option<u64>,
     /// The most that the *server* may store in files, bytes; accounts aren't told this.
@@ -250,7 +252,9 @@ impl Nats {
             .unwrap_or_else(|| ("test".into(), "test".into()));
         let jetstream = match self.setup.account_bytes {
             Some(bytes) => format!("{{ max_file: {bytes}, max_memory: 64MB }}"),
-            None if self.setup.without_jetstream => "disabled".into(),
+            None if self.setup.without_jetstream || self.setup.account_disabled => {
+                "disabled".into()
+            }
             None => "enabled".into(),
         };
         text += &format!(

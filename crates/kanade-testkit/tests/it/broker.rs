@@ -10,7 +10,11 @@ use kanade_testkit::{nats, ports, wait};
 use tempfile::TempDir;
 
 fn config() -> BrokerConfig {
-    BrokerConfig { port: 0, nats_server: Some(nats::binary()), ..BrokerConfig::default() }
+    BrokerConfig {
+        port: 0,
+        nats_server: Some(nats::binary()),
+        ..BrokerConfig::default()
+    }
 }
 
 async fn check(config: &BrokerConfig, data: &TempDir) -> Result<EmbeddedBroker, BrokerError> {
@@ -22,17 +26,27 @@ fn data() -> TempDir {
 }
 
 fn sizing(broker: &EmbeddedBroker) -> Sizing {
-    Sizing { cap_scale: broker.cap_scale(), ..Sizing::default() }
+    Sizing {
+        cap_scale: broker.cap_scale(),
+        ..Sizing::default()
+    }
 }
 
 #[tokio::test]
 async fn it_starts_serves_each_of_its_users_and_stops() {
     let data = data();
     let broker = check(&config(), &data).await.expect("it starts");
-    let client = broker.connect("test").await.expect("the backend's user is known");
-    let report = bootstrap::apply(&client, sizing(&broker)).await.expect("all can be made");
+    let client = broker
+        .connect("test")
+        .await
+        .expect("the backend's user is known");
+    let report = bootstrap::apply(&client, sizing(&broker))
+        .await
+        .expect("all can be made");
     assert_eq!(25, report.count(Outcome::Created));
-    let plan = bootstrap::plan(&client, sizing(&broker)).await.expect("it can be read");
+    let plan = bootstrap::plan(&client, sizing(&broker))
+        .await
+        .expect("it can be read");
     assert!(plan.is_satisfied(), "{plan}");
 
     for credentials in [broker.agent_credentials(), broker.system_credentials()] {
@@ -56,7 +70,10 @@ async fn the_system_user_hears_who_connects() {
     let system = broker.system_credentials();
     let system = connect(broker.client_url(), &system, "test", Retry::ONCE).await;
     let system = system.expect("the user is known");
-    let mut events = system.subscribe("$SYS.ACCOUNT.FLEET.CONNECT").await.expect("it may");
+    let mut events = system
+        .subscribe("$SYS.ACCOUNT.FLEET.CONNECT")
+        .await
+        .expect("it may");
     system.flush().await.expect("it is connected");
     let _client = broker.connect("a client").await.expect("the user is known");
     let event = tokio::time::timeout(wait::LONG, futures::StreamExt::next(&mut events)).await;
@@ -70,9 +87,14 @@ async fn a_second_start_has_the_same_secrets_and_data() {
     let data = data();
     let first = check(&config(), &data).await.expect("it starts");
     let client = first.connect("test").await.expect("it answers");
-    bootstrap::apply(&client, sizing(&first)).await.expect("all can be made");
+    bootstrap::apply(&client, sizing(&first))
+        .await
+        .expect("all can be made");
     let js = async_nats::jetstream::new(client);
-    let ack = js.publish("results.pc-1.r-1", "hello".into()).await.expect("it can be sent");
+    let ack = js
+        .publish("results.pc-1.r-1", "hello".into())
+        .await
+        .expect("it can be sent");
     ack.await.expect("it is stored");
     let credentials = first.backend_credentials();
     first.stop().await;
@@ -80,7 +102,9 @@ async fn a_second_start_has_the_same_secrets_and_data() {
     let second = check(&config(), &data).await.expect("it starts again");
     assert!(credentials == second.backend_credentials());
     let client = second.connect("test").await.expect("it answers");
-    let report = bootstrap::apply(&client, sizing(&second)).await.expect("all is there");
+    let report = bootstrap::apply(&client, sizing(&second))
+        .await
+        .expect("all is there");
     assert!(report.is_unchanged(), "{report}");
     let js = async_nats::jetstream::new(client);
     let mut results = js.get_stream("RESULTS").await.expect("it is there");
@@ -99,7 +123,10 @@ async fn what_it_writes_is_for_its_owner_alone() {
         metadata.permissions().mode() & 0o777
     };
     assert_eq!((0o700, 0o700), (mode("broker"), mode("secrets")));
-    assert_eq!((0o600, 0o600), (mode("secrets/broker.json"), mode("broker/nats-server.conf")));
+    assert_eq!(
+        (0o600, 0o600),
+        (mode("secrets/broker.json"), mode("broker/nats-server.conf"))
+    );
     broker.stop().await;
 }
 
@@ -109,7 +136,9 @@ async fn a_broker_that_is_killed_comes_back_on_its_port_with_its_data() {
     let data = data();
     let broker = check(&config(), &data).await.expect("it starts");
     let client = broker.connect("test").await.expect("it answers");
-    bootstrap::apply(&client, sizing(&broker)).await.expect("all can be made");
+    bootstrap::apply(&client, sizing(&broker))
+        .await
+        .expect("all can be made");
     let health = broker.health();
     let pid = health.borrow().pid.expect("it runs");
     kill9(pid);
@@ -118,9 +147,17 @@ async fn a_broker_that_is_killed_comes_back_on_its_port_with_its_data() {
         health.restarts == 1 && health.state == BrokerState::Serving && health.pid != Some(pid)
     })
     .await;
-    assert!(health.borrow().last_failure.as_ref().is_some_and(|how| how.contains("signal: 9")));
+    assert!(
+        health
+            .borrow()
+            .last_failure
+            .as_ref()
+            .is_some_and(|how| how.contains("signal: 9"))
+    );
     wait::until("the client is back by itself", wait::LONG, async || {
-        bootstrap::plan(&client, sizing(&broker)).await.is_ok_and(|plan| plan.is_satisfied())
+        bootstrap::plan(&client, sizing(&broker))
+            .await
+            .is_ok_and(|plan| plan.is_satisfied())
     })
     .await;
     broker.stop().await;
@@ -154,7 +191,11 @@ async fn a_broker_that_a_killed_backend_left_behind_is_replaced() {
 fn orphan(data: &Path) -> std::process::Child {
     std::process::Command::new(nats::binary())
         .arg("--config")
-        .arg(fs::canonicalize(data).expect("it is there").join("broker/nats-server.conf"))
+        .arg(
+            fs::canonicalize(data)
+                .expect("it is there")
+                .join("broker/nats-server.conf"),
+        )
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("nats-server can be started")
@@ -164,7 +205,9 @@ fn orphan(data: &Path) -> std::process::Child {
 async fn a_second_backend_on_the_same_folder_is_refused_and_harms_nobody() {
     let data = data();
     let first = check(&config(), &data).await.expect("it starts");
-    let second = check(&config(), &data).await.expect_err("the folder is taken");
+    let second = check(&config(), &data)
+        .await
+        .expect_err("the folder is taken");
     assert!(matches!(second, BrokerError::InUse { .. }), "{second}");
     assert_eq!(BrokerState::Serving, first.health().borrow().state);
     first.stop().await;
@@ -173,7 +216,9 @@ async fn a_second_backend_on_the_same_folder_is_refused_and_harms_nobody() {
 #[tokio::test]
 async fn a_port_in_use_is_told_in_one_sentence_with_the_last_lines() {
     let (_listener, port) = ports::occupied();
-    let error = check(&BrokerConfig { port, ..config() }, &data()).await.expect_err("port taken");
+    let error = check(&BrokerConfig { port, ..config() }, &data())
+        .await
+        .expect_err("port taken");
     let text = error.to_string();
     let first = format!("the broker won't start: 127.0.0.1:{port} is in use by another program\n");
     assert!(text.starts_with(&first), "{text}");
@@ -184,11 +229,19 @@ async fn a_port_in_use_is_told_in_one_sentence_with_the_last_lines() {
 #[tokio::test]
 async fn another_broker_on_the_port_is_not_taken_for_ours() {
     let other = nats::Nats::start().await;
-    let config = BrokerConfig { port: other.port(), ..config() };
-    let error = check(&config, &data()).await.expect_err("the port is taken");
+    let config = BrokerConfig {
+        port: other.port(),
+        ..config()
+    };
+    let error = check(&config, &data())
+        .await
+        .expect_err("the port is taken");
     assert!(matches!(
         error,
-        BrokerError::WontStart { cause: Cause::AddressInUse { .. }, .. }
+        BrokerError::WontStart {
+            cause: Cause::AddressInUse { .. },
+            ..
+        }
     ));
 }
 
@@ -197,25 +250,45 @@ async fn a_damaged_store_is_told_and_left_as_it_is() {
     let data = data();
     let broker = check(&config(), &data).await.expect("it starts");
     let client = broker.connect("test").await.expect("it answers");
-    bootstrap::apply(&client, sizing(&broker)).await.expect("all can be made");
+    bootstrap::apply(&client, sizing(&broker))
+        .await
+        .expect("all can be made");
     broker.stop().await;
-    let meta = data.path().join("broker/store/jetstream/FLEET/streams/RESULTS/meta.inf");
+    let meta = data
+        .path()
+        .join("broker/store/jetstream/FLEET/streams/RESULTS/meta.inf");
     fs::write(&meta, "damaged").expect("the stream is there");
 
-    let error = check(&config(), &data).await.expect_err("the store is damaged");
-    assert!(matches!(
-        &error,
-        BrokerError::WontStart { cause: Cause::DamagedStore { line, .. }, .. }
-            if line.contains("RESULTS")
-    ), "{error}");
-    assert_eq!("damaged", fs::read_to_string(&meta).expect("it was left alone"));
+    let error = check(&config(), &data)
+        .await
+        .expect_err("the store is damaged");
+    assert!(
+        matches!(
+            &error,
+            BrokerError::WontStart { cause: Cause::DamagedStore { line, .. }, .. }
+                if line.contains("RESULTS")
+        ),
+        "{error}"
+    );
+    assert_eq!(
+        "damaged",
+        fs::read_to_string(&meta).expect("it was left alone")
+    );
 }
 
 #[tokio::test]
 async fn a_missing_program_and_another_program_are_told() {
-    let with = |path: &str| BrokerConfig { nats_server: Some(path.into()), ..config() };
-    let missing = check(&with("/no/such/nats-server"), &data()).await.expect_err("missing");
-    assert_eq!("could not run the broker `/no/such/nats-server`", missing.to_string());
+    let with = |path: &str| BrokerConfig {
+        nats_server: Some(path.into()),
+        ..config()
+    };
+    let missing = check(&with("/no/such/nats-server"), &data())
+        .await
+        .expect_err("missing");
+    assert_eq!(
+        "could not run the broker `/no/such/nats-server`",
+        missing.to_string()
+    );
     assert!(missing.help().contains("broker.nats_server"));
     #[cfg(unix)]
     {
@@ -224,7 +297,9 @@ async fn a_missing_program_and_another_program_are_told() {
         let old = folder.path().join("old-nats-server");
         fs::write(&old, "#!/bin/sh\necho nats-server: v2.9.10\n").expect("it can be written");
         fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        let told = check(&with(&old.to_string_lossy()), &data()).await.expect_err("too old");
+        let told = check(&with(&old.to_string_lossy()), &data())
+            .await
+            .expect_err("too old");
         let ends = "must be nats-server 2.12 or newer, and says `nats-server: v2.9.10`";
         assert!(told.to_string().ends_with(ends), "{told}");
     }
@@ -232,7 +307,9 @@ async fn a_missing_program_and_another_program_are_told() {
 
 #[cfg(unix)]
 fn kill9(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     let pid = pid.expect("a process id is a positive number");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
 }

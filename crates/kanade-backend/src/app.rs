@@ -10,7 +10,6 @@
 
 mod checks;
 mod door;
-mod loops;
 mod numbers;
 mod way;
 
@@ -29,10 +28,11 @@ use crate::changes::Changes;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::fleet::{ExecRoom, Fleet, Outputs};
-use crate::flow::Flow;
+use crate::flow::{self, Flow};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::secrets::{AgentCredentials, Secrets};
+use crate::services::Tails;
 use crate::signals;
 use crate::store::Store;
 use crate::tasks::{Nudge, Stop, Tasks};
@@ -131,14 +131,15 @@ async fn start(
     let health = Health::new(Utc::now(), tasks.clone(), move || counters.views());
     checks::add(&health, &flow, way, report.warnings);
     numbers::watch(&metrics, &flow, &tasks, way);
-    loops::spawn(&tasks, &flow, way.system().await?);
+    let tails = Tails::default();
+    flow::spawn(&tasks, &flow, &tails, way.system().await?);
 
     let router = api::router(api::Parts {
         fleet,
         changes,
         metrics,
         health,
-        broker: Arc::new(Door::new(client, way.sizing(pcs))),
+        broker: Arc::new(Door::new(flow, tails, way.sizing(pcs))),
         token: Token::new(&token),
         limits: config.limits.clone(),
         stop: live.clone(),

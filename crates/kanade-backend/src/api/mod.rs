@@ -48,7 +48,7 @@ use crate::tasks::Stop;
 
 pub use auth::Token;
 pub use openapi::document;
-pub use problem::{Answer, ApiError};
+pub use problem::{Answer, ApiError, causes};
 pub use serve::{ListenError, listen, serve};
 
 /// Jobs and scripts may be this many times as large as other bodies.

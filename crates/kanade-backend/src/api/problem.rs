@@ -97,7 +97,9 @@ fn status(error: &FleetError) -> StatusCode {
     }
 }
 
-fn causes(error: &dyn std::error::Error) -> Vec<String> {
+/// The causes of an error, outermost first.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> Vec<String> {
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(next) = cause {

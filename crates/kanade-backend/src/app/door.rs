@@ -1,44 +1,49 @@
 //! What the API asks of those who talk to the broker.
 
-use async_nats::Client;
 use axum::http::StatusCode;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kanade_shared::bootstrap::{BootstrapError, Plan, Report};
 use kanade_shared::id::RequestId;
 
-use crate::api::{Answer, ApiError, BrokerDoor};
+use crate::api::{Answer, ApiError, BrokerDoor, causes};
 use crate::broker::bootstrap::{self, Sizing};
+use crate::flow::Flow;
+use crate::services::{TailError, Tails};
 
 /// The broker, as far as the API may use it.
 pub(super) struct Door {
-    client: Client,
+    flow: Flow,
+    tails: Tails,
     sizing: Sizing,
 }
 
 impl Door {
-    pub(super) fn new(client: Client, sizing: Sizing) -> Self {
-        Self { client, sizing }
+    pub(super) fn new(flow: Flow, tails: Tails, sizing: Sizing) -> Self {
+        Self {
+            flow,
+            tails,
+            sizing,
+        }
     }
 }
 
 impl BrokerDoor for Door {
     fn tail(&self, run: RequestId) -> BoxFuture<'_, Answer<()>> {
-        async move {
-            let title = format!("run {run} cannot be watched live");
-            Err(ApiError::new(StatusCode::NOT_FOUND, "run.unknown", title))
-        }
-        .boxed()
+        self.tails
+            .tail_open(&self.flow, run)
+            .map(|opened| opened.map_err(untailed))
+            .boxed()
     }
 
     fn plan(&self) -> BoxFuture<'_, Answer<Plan>> {
-        bootstrap::plan(&self.client, self.sizing)
+        bootstrap::plan(&self.flow.client, self.sizing)
             .map(|plan| plan.map_err(told))
             .boxed()
     }
 
     fn apply(&self) -> BoxFuture<'_, Answer<Report>> {
-        bootstrap::apply(&self.client, self.sizing)
+        bootstrap::apply(&self.flow.client, self.sizing)
             .map(|done| done.map_err(told))
             .boxed()
     }
@@ -50,10 +55,22 @@ fn told(error: BootstrapError) -> ApiError {
         error.code(),
         error.to_string(),
     );
-    let source = std::error::Error::source(&error);
-    told.0.causes = source
-        .map(|source| source.to_string())
-        .into_iter()
-        .collect();
+    told.0.causes = causes(&error);
     told.help(error.help())
+}
+
+fn untailed(error: TailError) -> ApiError {
+    let status = match &error {
+        TailError::UnknownRun(_) => StatusCode::NOT_FOUND,
+        TailError::NoAnswer { .. } | TailError::Gone { .. } => StatusCode::CONFLICT,
+        TailError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let mut told = ApiError::new(status, error.code(), error.to_string());
+    told.0.causes = causes(&error);
+    match error {
+        TailError::UnknownRun(_) => told.help("`kanade describe exec EXEC` names its runs"),
+        TailError::NoAnswer { .. } => told.help("wait until the PC is online again"),
+        TailError::Gone { .. } => told.help("`kanade logs` shows what was stored"),
+        TailError::Store { .. } => told,
+    }
 }

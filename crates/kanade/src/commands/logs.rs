@@ -85,7 +85,11 @@ pub(crate) async fn run(
         .filter(|one| one.state != TargetState::Ended)
         .count() as u64;
     if left > 0 {
-        screen.words(&format!("{} not ended yet", words::count(left, "PC")));
+        let have = if left == 1 { "has" } else { "have" };
+        screen.words(&format!(
+            "{} {have} not ended yet",
+            words::count(left, "PC")
+        ));
         return Ok(Exit::Waiting);
     }
     Ok(Exit::Ok)

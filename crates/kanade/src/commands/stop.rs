@@ -65,12 +65,17 @@ fn stop_words(view: &StopView, action: StopAction) -> String {
         "{} had not started and never will",
         number(view.never_start)
     )];
-    if view.to_kill > 0 {
-        parts.push(format!("{} run and are told to end", number(view.to_kill)));
-    }
-    let goes_on = view.exec.counts.running;
-    if action == StopAction::Withdraw && goes_on > 0 {
-        parts.push(format!("{} run and go on", number(goes_on)));
+    match action {
+        StopAction::Kill if view.to_kill > 0 => {
+            parts.push(format!("{} run and are told to end", number(view.to_kill)));
+        }
+        StopAction::Withdraw if view.exec.counts.running > 0 => {
+            parts.push(format!(
+                "{} run and go on",
+                number(view.exec.counts.running)
+            ));
+        }
+        StopAction::Kill | StopAction::Withdraw => {}
     }
     parts.push(format!("{} had ended", number(view.already_ended)));
     if view.offline > 0 {
@@ -80,7 +85,7 @@ fn stop_words(view: &StopView, action: StopAction) -> String {
         ));
     }
     let mut text = format!("exec {short} {done}: {}\n", parts.join(", "));
-    if view.to_kill > 0 {
+    if action == StopAction::Kill && view.to_kill > 0 {
         text.push_str(&format!(
             "  kanade watch {short}   shows each PC's confirmation\n"
         ));

@@ -39,6 +39,7 @@ impl Paint {
             Tone::Strong => "1",
         };
         match self {
+            Self::Colours if text.is_empty() => String::new(),
             Self::Colours => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
             Self::Plain => text.to_owned(),
         }

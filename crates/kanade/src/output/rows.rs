@@ -89,7 +89,7 @@ impl Row for ExecView {
             Cell::new(self.exec_id.short()).exact(self.exec_id.to_string()),
             Cell::new(words::exec_state(self)).tone(if ended { Tone::Dim } else { Tone::Good }),
             Cell::age(Some(self.issued_at), when),
-            Cell::new(what(self)),
+            Cell::new(cut(&what(self), WHAT_MAX)).exact(what(self)),
             Cell::new(words::number(self.counts.targets)).exact(self.counts.targets.to_string()),
             Cell::new(tally.join(", ")).tone(tone.unwrap_or_default()),
             Cell::new(self.issued_by.clone()),
@@ -101,6 +101,16 @@ impl Row for ExecView {
 
     fn name(&self) -> String {
         self.exec_id.to_string()
+    }
+}
+
+/// Characters of what an exec runs that a list shows.
+const WHAT_MAX: usize = 48;
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end_matches('…')),
+        None => text.to_owned(),
     }
 }
 

@@ -40,6 +40,9 @@ const LINES_MAX: u64 = 5;
 /// How often what is left is read again, first and at most.
 const READ_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
+/// How long the last look at what is left may take.
+const LAST_READ: Duration = Duration::from_secs(1);
+
 /// The flags of everything that waits.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "While waiting")]
@@ -214,7 +217,12 @@ async fn watch_to_end(
             break verdict;
         }
     };
-    shown.end(&mut follow, verdict, begun.elapsed()).await?;
+    let took = begun.elapsed();
+    if verdict != Verdict::Ended {
+        // Why each one that is left is as it is; without an answer in time, what is known.
+        let _ = tokio::time::timeout(LAST_READ, read_rest(client, &mut follow)).await;
+    }
+    shown.end(&mut follow, verdict, took).await?;
     Ok(follow.exit())
 }
 

@@ -162,7 +162,9 @@ impl<'a> Shown<'a> {
             Format::Table | Format::Wide if self.lines => {}
             Format::Table | Format::Wide => self.folded(follow).await?,
         }
-        self.left_over(follow);
+        if self.waiting.format == Format::Table {
+            self.left_over(follow);
+        }
         self.screen
             .words(&summary(follow, verdict, took, self.screen));
         Ok(())

@@ -14,6 +14,7 @@ use kanade_shared::api::results::{HEAD_CHARS, OutputView, ResultView};
 use kanade_shared::id::{ExecId, PcId};
 use kanade_shared::wire::result::{Output, RunResult};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use crate::changes::{Changes, Topic};
 use crate::counters::Counters;
@@ -49,6 +50,7 @@ pub struct Flow {
     pub room: ExecRoom,
     /// When database and broker agreed before this process began; absent in a new database.
     pub settled_before: Option<DateTime<Utc>>,
+    recovered: Arc<watch::Sender<bool>>,
 }
 
 /// Acknowledgements that may be outstanding.
@@ -83,7 +85,20 @@ impl Flow {
             counters: Arc::new(Counters::default()),
             room,
             settled_before,
+            recovered: Arc::new(watch::Sender::new(false)),
         })
+    }
+
+    /// Waits until what the database lacks was taken over from the broker: a result of an exec
+    /// that is still to be adopted must not be taken for a forged one.
+    pub async fn recovered(&self) {
+        // The sender lives as long as this flow, so the wait ends only when it is so.
+        let _ = self.recovered.subscribe().wait_for(|done| *done).await;
+    }
+
+    /// Notes that everything was taken over.
+    pub fn note_recovered(&self) {
+        self.recovered.send_replace(true);
     }
 
     /// When database and broker last agreed before this process; the beginning of time for a new

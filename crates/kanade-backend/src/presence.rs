@@ -99,8 +99,13 @@ pub async fn run(flow: Flow, system: Option<Client>, stop: Stop) -> Result<(), P
         listed_connects: 0,
         listed_at: Instant::now(),
     };
+    let run = async {
+        // A PC that is taken over keeps its enrolment, and must not get another one.
+        presence.flow.recovered().await;
+        presence.run().await
+    };
     tokio::select! {
-        ended = presence.run() => ended,
+        ended = run => ended,
         () = stop.cancelled() => Ok(()),
     }
 }

@@ -125,6 +125,13 @@ pub enum ProjectError {
 /// # Errors
 /// [`ProjectError::Store`]; while the broker is away it waits.
 pub async fn run(flow: Flow, projection: Projection, stop: Stop) -> Result<(), ProjectError> {
+    // AUDIT comes first: it is part of the taking over.
+    if projection != Projection::Audit {
+        tokio::select! {
+            () = flow.recovered() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
     let mut wait = FIRST_WAIT;
     loop {
         let ended = tokio::select! {

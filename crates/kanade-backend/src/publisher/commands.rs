@@ -20,7 +20,7 @@ use super::kept::{self, Kept, Outgoing, Published};
 use super::{PublishError, recovery};
 use crate::flow::{Flow, Live};
 use crate::store::Tx;
-use crate::store::scopes::CommandKey;
+use crate::store::scopes::{CommandKey, Revs};
 
 /// Scopes that one transaction revises.
 const SCOPES_AT_ONCE: usize = 1000;
@@ -54,6 +54,25 @@ pub async fn reconcile(flow: &Flow, scopes: BTreeSet<Scope>) -> Result<(), Publi
     Err(PublishError::Contended {
         scopes: scopes.len(),
     })
+}
+
+/// Takes over what is foreign in the documents of these scopes, and publishes nothing.
+///
+/// # Errors
+/// [`PublishError`] when broker or database do not answer.
+pub async fn take_over(flow: &Flow, scopes: BTreeSet<Scope>) -> Result<(), PublishError> {
+    let scopes: Vec<Scope> = scopes.into_iter().collect();
+    for scopes in scopes.chunks(SCOPES_AT_ONCE) {
+        let held = read(flow, scopes).await?;
+        let mut tx = flow.store.begin().await?;
+        let (_, live) = take_over_in_tx(&mut tx, flow, &held).await?;
+        if let Some(live) = live {
+            let change = tx.next_change();
+            tx.commit().await?;
+            flow.tell(change, live).await;
+        }
+    }
+    Ok(())
 }
 
 /// One round; gives the scopes of which somebody else published meanwhile.
@@ -123,14 +142,12 @@ pub fn verified(scope: &Scope, kept: &Kept) -> Option<Document> {
     document
 }
 
-type Revised<'a> = (Vec<(&'a Held, Publication)>, Option<Live>);
-
-/// Takes over what is foreign, then says what to publish; both in `tx`.
-async fn revise<'a>(
+/// Takes over what is foreign; gives the revs of the scopes, and what became different.
+async fn take_over_in_tx(
     tx: &mut Tx,
     flow: &Flow,
-    held: &'a [Held],
-) -> Result<Revised<'a>, PublishError> {
+    held: &[Held],
+) -> Result<(HashMap<Scope, Revs>, Option<Live>), PublishError> {
     let scopes: Vec<Scope> = held.iter().map(|held| held.scope.clone()).collect();
     let mut revs = tx.scopes_revs(&scopes).await?;
     let mut live = None;
@@ -147,6 +164,18 @@ async fn revise<'a>(
             recovery::merge(live.get_or_insert_default(), adopted);
         }
     }
+    Ok((revs, live))
+}
+
+type Revised<'a> = (Vec<(&'a Held, Publication)>, Option<Live>);
+
+/// Takes over what is foreign, then says what to publish; both in `tx`.
+async fn revise<'a>(
+    tx: &mut Tx,
+    flow: &Flow,
+    held: &'a [Held],
+) -> Result<Revised<'a>, PublishError> {
+    let (revs, live) = take_over_in_tx(tx, flow, held).await?;
     let states = states(tx, held, &revs).await?;
     let now = tx.now();
     let mut documents = Vec::new();
@@ -166,7 +195,7 @@ async fn revise<'a>(
 async fn states(
     tx: &mut Tx,
     held: &[Held],
-    revs: &HashMap<Scope, crate::store::scopes::Revs>,
+    revs: &HashMap<Scope, Revs>,
 ) -> Result<Vec<ScopeState>, PublishError> {
     let mut pcs = Vec::new();
     let mut listed: Vec<(PcId, CommandKey)> = Vec::new();

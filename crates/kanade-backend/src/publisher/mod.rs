@@ -214,6 +214,8 @@ async fn publish_all(
     if depth == Depth::Deep {
         recovery::pcs(flow).await?;
         definitions::look(flow, &mut memory.copies).await?;
+        commands::take_over(flow, documents_there(flow).await?).await?;
+        flow.note_recovered();
     }
     // A scope of which somebody holds a higher rev is found by the pass that looks at all.
     let live = flow.store.commands_live().await?;

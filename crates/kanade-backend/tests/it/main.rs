@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod api;
+mod flow;
 mod program;

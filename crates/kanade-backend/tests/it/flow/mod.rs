@@ -1,0 +1,7 @@
+//! The loops between broker and database, on a real nats-server and a real database.
+
+mod presence;
+mod projector;
+mod publisher;
+mod recovery;
+mod world;

@@ -1,0 +1,190 @@
+//! Documents on the broker say what the database says, whoever else publishes.
+
+use kanade_backend::fleet::Operator;
+use kanade_backend::publisher::kept;
+use kanade_shared::api::catalogue::GroupWrite;
+use kanade_shared::api::execs::StopRequest;
+use kanade_shared::id::{GroupId, JobId};
+use kanade_shared::manifest::JobRun;
+use kanade_shared::subject::{self, EXEC_STREAM, Scope};
+use kanade_shared::wire::command::{Document, Reach, Rev, ScriptSource, StopAction};
+use kanade_testkit::wait;
+
+use super::world::{World, beat, enrol_many, heartbeat, pcs, request};
+
+#[tokio::test]
+async fn commands_and_their_stops_are_in_the_documents_of_their_scopes() {
+    let world = World::start().await;
+    let pcs = world.enrol(&["pc-1", "pc-2"]).await;
+    let wide = world.exec(None, Reach::Fixed).await.exec_id;
+    let own = world.exec(Some(&pcs[..1]), Reach::Fixed).await.exec_id;
+    let all = world.document_of(&Scope::All, wide).await;
+    assert_eq!(all.commands.len(), 1);
+    let scope = Scope::Pc(pcs[0].clone());
+    let first = world.document_of(&scope, own).await;
+    assert!(world.kept(&Scope::Pc(pcs[1].clone())).await.is_none());
+    let stop = StopRequest {
+        action: StopAction::Withdraw,
+        reason: None,
+    };
+    world
+        .flow
+        .fleet
+        .exec_stop(own, &stop, &Operator::local())
+        .await
+        .unwrap();
+    let stopped = wait::some("the stop", wait::LONG, async || {
+        let document = world.document_of(&scope, own).await;
+        (!document.stops.is_empty()).then_some(document)
+    })
+    .await;
+    assert!(stopped.commands.is_empty() && stopped.rev > first.rev);
+    assert!(world.kept(&scope).await.unwrap().expires_at.is_some());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn somebody_elses_document_is_replaced_and_never_lost_against() {
+    let world = World::start().await;
+    let pcs = world.enrol(&["pc-1"]).await;
+    let exec = world.exec(None, Reach::Fixed).await.exec_id;
+    let ours = world.document_of(&Scope::All, exec).await;
+    let js = world.js().await;
+    // Garbage, and then an older document, in the place of ours.
+    js.publish("commands.all", "garbage".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    let next = world.exec(None, Reach::Fixed).await.exec_id;
+    let document = world.document_of(&Scope::All, next).await;
+    assert!(document.rev > ours.rev && document.commands.len() == 2);
+    let old = Document {
+        commands: vec![],
+        ..ours
+    };
+    let json = serde_json::to_vec(&old).unwrap();
+    js.publish("commands.all", json.into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    let last = world.exec(None, Reach::Fixed).await.exec_id;
+    assert_eq!(world.document_of(&Scope::All, last).await.commands.len(), 3);
+    drop(pcs);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_rev_goes_above_what_any_pc_holds() {
+    let world = World::start().await;
+    let pcs = world.enrol(&["pc-1"]).await;
+    let exec = world.exec(None, Reach::Fixed).await.exec_id;
+    let first = world.document_of(&Scope::All, exec).await;
+    let held = Rev(first.rev.0 + 1_000_000);
+    let client = world.nats.client().await;
+    beat(&client, &heartbeat(&pcs[0], &[(Scope::All, held)])).await;
+    wait::until("a rev above it", wait::LONG, async || {
+        world.document_of(&Scope::All, exec).await.rev > held
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn three_thousand_own_documents_are_published_together() {
+    let world = World::start().await;
+    let pcs = pcs(3000);
+    enrol_many(&world.flow, &pcs).await;
+    let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
+    for pc in [&pcs[0], &pcs[1500], &pcs[2999]] {
+        world.document_of(&Scope::Pc(pc.clone()), exec).await;
+    }
+    wait::until("all are there", wait::LONG, async || {
+        world.flow.counters.documents.get() == 3000
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_script_is_on_the_broker_before_the_document_that_names_it() {
+    let world = World::start().await;
+    world.enrol(&["pc-1"]).await;
+    let run: JobRun = serde_json::from_value(
+        serde_json::json!({ "shell": "sh", "script": format!("# {}", "x".repeat(5000)) }),
+    )
+    .unwrap();
+    let mut asked = request(None, Reach::Fixed, 3600);
+    asked.what = kanade_shared::api::execs::ExecWhat::Script(run);
+    let issued = world
+        .flow
+        .fleet
+        .exec_issue(&asked, None, &Operator::local())
+        .await;
+    let exec = issued.unwrap().0.exec_id;
+    let document = world.document_of(&Scope::All, exec).await;
+    let ScriptSource::Body(body) = &document.commands[0].run.script else {
+        panic!(
+            "the script is not a body: {:?}",
+            document.commands[0].run.script
+        );
+    };
+    let subject = subject::body(&body.sha256);
+    let kept = kept::last(&world.flow.js, EXEC_STREAM, &subject)
+        .await
+        .unwrap()
+        .unwrap();
+    let text = kanade_shared::body::open(&kept.payload, body).unwrap();
+    assert_eq!(text.len(), 5002);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn definitions_and_groups_are_copied_and_removed() {
+    let world = World::start().await;
+    let pcs = world.enrol(&["pc-1"]).await;
+    let (fleet, operator) = (&world.flow.fleet, Operator::local());
+    let yaml = "apiVersion: kanade/v1\nkind: Job\nid: hello # by hand\nversion: '1'\nrun:\n  shell: sh\n  script: echo\n";
+    let job = JobId::parse("hello").unwrap();
+    fleet
+        .job_apply(&job, yaml, None, false, &operator)
+        .await
+        .unwrap();
+    let value = async |bucket: &str, key: &str| {
+        let (stream, subject) = (format!("KV_{bucket}"), format!("$KV.{bucket}.{key}"));
+        let kept = kept::last(&world.flow.js, &stream, &subject).await.unwrap();
+        kept.filter(|kept| !kept.deleted).map(|kept| kept.payload)
+    };
+    wait::until("the YAML is there, byte for byte", wait::LONG, async || {
+        value("jobs_yaml", "hello").await.as_deref() == Some(yaml.as_bytes())
+    })
+    .await;
+    wait::until("its version is there", wait::LONG, async || {
+        value("script_current", "hello").await.as_deref() == Some(b"1")
+    })
+    .await;
+    let group = GroupId::parse("lab").unwrap();
+    let write: GroupWrite =
+        serde_json::from_value(serde_json::json!({ "members": ["pc-1"] })).unwrap();
+    fleet
+        .group_apply(&group, &write, None, false, &operator)
+        .await
+        .unwrap();
+    wait::until(
+        "the PC's documents name its group",
+        wait::LONG,
+        async || {
+            let groups = value("agent_groups", "pc-1").await;
+            world.desired(&pcs[0]).await.groups == [group.clone()]
+                && groups.as_deref() == Some(br#"{"groups":["lab"]}"#)
+        },
+    )
+    .await;
+    fleet.job_delete(&job, None, &operator).await.unwrap();
+    wait::until("its copies are gone", wait::LONG, async || {
+        value("jobs_yaml", "hello").await.is_none() && value("jobs", "hello").await.is_none()
+    })
+    .await;
+    world.stop().await;
+}

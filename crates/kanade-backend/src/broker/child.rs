@@ -46,22 +46,31 @@ pub(super) struct Running {
     reader: JoinHandle<()>,
 }
 
+/// How a start went.
+enum Ready {
+    Yes,
+    Ended,
+    Late,
+}
+
 impl Launch {
     /// Starts it and waits until it answers.
     pub(super) async fn start(&self) -> Result<Running, BrokerError> {
         let mut running = self.spawn()?;
-        let end = Instant::now() + READY_LIMIT;
-        loop {
-            if self.answers().await {
-                break;
-            }
-            if let Ok(Some(_)) = running.child.try_wait() {
+        let ready = tokio::select! {
+            () = self.ready() => Ready::Yes,
+            _ = running.child.wait() => Ready::Ended,
+            () = sleep(READY_LIMIT) => Ready::Late,
+        };
+        match ready {
+            Ready::Yes => {}
+            Ready::Ended => {
                 running.drain().await;
                 let lines = running.lines.last();
                 let cause = diagnose(&lines, &self.address, &self.store);
                 return Err(BrokerError::WontStart { cause, lines });
             }
-            if Instant::now() > end {
+            Ready::Late => {
                 let lines = running.lines.last();
                 running.stop().await;
                 let cause = Cause::Silent {
@@ -69,7 +78,6 @@ impl Launch {
                 };
                 return Err(BrokerError::WontStart { cause, lines });
             }
-            sleep(BETWEEN).await;
         }
         // It listens only after it has read its store, so every line about that is there.
         if let Some(line) = running.lines.damage() {
@@ -106,6 +114,13 @@ impl Launch {
             lines,
             reader,
         })
+    }
+
+    /// Waits until it answers.
+    async fn ready(&self) {
+        while !self.answers().await {
+            sleep(BETWEEN).await;
+        }
     }
 
     /// Whether *this* broker answers, and not another one on its port.

@@ -133,7 +133,7 @@ pub fn revise(
         .max(state.floor)
         .max(held.map_or(Rev(0), |held| held.rev));
     let clock = u64::try_from(now.timestamp_millis()).unwrap_or(0);
-    let rev = Rev(clock.max(known.0 + 1));
+    let rev = Rev(clock.max(known.0.saturating_add(1)));
     let last = state
         .entries
         .iter()

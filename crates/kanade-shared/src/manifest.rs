@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::JobId;
 use crate::wire::command::{RunAs, Shell, Staleness, output_cap};
@@ -35,8 +35,29 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub supersede: bool,
     /// How fresh an agent's knowledge must be.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(
+        default,
+        deserialize_with = "staleness",
+        skip_serializing_if = "is_default"
+    )]
     pub staleness: Staleness,
+}
+
+/// Reads what the wire has, but refuses unknown keys: the wire's own reader ignores them.
+fn staleness<'de, D: Deserializer<'de>>(d: D) -> Result<Staleness, D::Error> {
+    // Braces on the modes without fields: a bare one of these would ignore keys beside `mode`.
+    #[derive(Deserialize)]
+    #[serde(tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
+    enum Written {
+        Cached {},
+        Strict { max_age_s: u64 },
+        Unchecked {},
+    }
+    Ok(match Written::deserialize(d)? {
+        Written::Cached {} => Staleness::Cached,
+        Written::Strict { max_age_s } => Staleness::Strict { max_age_s },
+        Written::Unchecked {} => Staleness::Unchecked,
+    })
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -51,7 +72,7 @@ pub enum JobKind {
     Job,
 }
 
-/// A script and how to run it, as people write it; durations in seconds or as `10m`.
+/// A script and how to run it, as people write it; durations such as `90s` or `10m`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -212,13 +233,16 @@ impl JobRun {
 pub mod duration {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    /// Reads `90s`, `10m`, `1h30m`, `2d`, `1w` into whole seconds.
+    /// Reads `90s`, `10m`, `1h30m`, `2d`, `1w` into whole seconds; refuses parts of one.
     ///
     /// # Errors
     /// A sentence that says what is expected.
     pub fn parse(text: &str) -> Result<u32, String> {
         let wrong = || format!("`{text}` is not a duration; write `90s`, `10m`, `1h 30m` or `2d`");
         let duration = humantime::parse_duration(text.trim()).map_err(|_| wrong())?;
+        if duration.subsec_nanos() != 0 {
+            return Err(wrong());
+        }
         u32::try_from(duration.as_secs()).map_err(|_| wrong())
     }
 

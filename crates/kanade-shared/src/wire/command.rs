@@ -263,14 +263,21 @@ pub enum StopAction {
     Kill,
 }
 
+/// How often a wait can double before even one second has become more than an hour.
+const DOUBLINGS: u64 = 12;
+
 impl Run {
     /// Longest time from the first start to the end of the last try, in seconds: every try's
     /// timeout and every wait between.
     #[must_use]
     pub fn longest_s(&self) -> u64 {
         let tries = u64::from(self.tries.max(1));
-        let waits: u64 = (1..tries).map(|n| self.backoff_before_s(n)).sum();
-        tries * u64::from(self.timeout_s.max(1)) + waits
+        // Past the doublings all waits are equal: however many tries a peer asks for, summing
+        // them up takes no time.
+        let doubling = (tries - 1).min(DOUBLINGS);
+        let waits: u64 = (1..=doubling).map(|n| self.backoff_before_s(n)).sum();
+        let further = (tries - 1 - doubling) * self.backoff_before_s(DOUBLINGS + 1);
+        (tries * u64::from(self.timeout_s.max(1))).saturating_add(waits + further)
     }
 
     /// Wait before the retry with this number (the first retry is 1), in seconds: doubles, at
@@ -278,18 +285,20 @@ impl Run {
     #[must_use]
     pub fn backoff_before_s(&self, retry: u64) -> u64 {
         let doubled =
-            u64::from(self.backoff_s).saturating_mul(1 << (retry.saturating_sub(1)).min(12));
+            u64::from(self.backoff_s).saturating_mul(1 << (retry.saturating_sub(1)).min(DOUBLINGS));
         doubled.min(3600)
     }
 }
 
 impl Command {
-    /// When nothing of it can run any more: its deadline, its tries and its waits.
+    /// When nothing of it can run any more: its deadline, its tries and its waits. The end of
+    /// time when these are longer than a date can be away.
     #[must_use]
     pub fn over_at(&self) -> DateTime<Utc> {
-        let longest = i64::try_from(self.run.longest_s()).unwrap_or(i64::MAX / 2000);
-        self.deadline
-            .checked_add_signed(chrono::Duration::seconds(longest))
+        i64::try_from(self.run.longest_s())
+            .ok()
+            .and_then(chrono::Duration::try_seconds)
+            .and_then(|longest| self.deadline.checked_add_signed(longest))
             .unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }

@@ -180,17 +180,25 @@ async fn watch_to_end(
         let timers = Timers { read_at, give_up };
         match happening(&mut listener, shown.tails(), timers, interrupt.as_mut()).await {
             Happening::Change(live) => {
-                if !take_live(live, &mut follow, client, screen).await? {
-                    continue;
-                }
+                let mut changed = take_live(live, &mut follow, screen)?;
                 // What is already here is one step, so that a thousand ends are not a thousand.
                 while let Some(live) = listener.try_next() {
-                    take_live(live, &mut follow, client, screen).await?;
+                    changed |= take_live(live, &mut follow, screen)?;
+                }
+                if !changed {
+                    continue;
                 }
                 (again, read_at) = (READ_AGAIN.0, Instant::now() + READ_AGAIN.0);
+                if follow.missed() {
+                    tolerate(read_all(client, &mut follow).await)?;
+                }
             }
             Happening::ReadAgain => {
-                read_rest(client, &mut follow).await?;
+                let read = match follow.missed() {
+                    true => read_all(client, &mut follow).await,
+                    false => read_rest(client, &mut follow).await,
+                };
+                tolerate(read)?;
                 again = (again * 2).min(READ_AGAIN.1);
                 read_at = Instant::now() + again;
             }
@@ -211,7 +219,7 @@ async fn watch_to_end(
         shown.news(&mut follow).await?;
         if let Some(verdict) = follow.verdict(waiting.offline, Utc::now()) {
             if verdict == Verdict::Ended && follow.lacks_results() {
-                read_all(client, &mut follow).await?;
+                tolerate(read_all(client, &mut follow).await)?;
                 shown.news(&mut follow).await?;
             }
             break verdict;
@@ -250,14 +258,9 @@ async fn happening(
 }
 
 /// Takes one change; says whether it may have changed anything.
-async fn take_live(
-    live: Live,
-    follow: &mut Follow,
-    client: &Client,
-    screen: &Screen,
-) -> Result<bool, Failure> {
+fn take_live(live: Live, follow: &mut Follow, screen: &Screen) -> Result<bool, Failure> {
     match live {
-        Live::ReadAgain => read_all(client, follow).await?,
+        Live::ReadAgain => follow.miss(),
         Live::Event(event) => follow.take(event),
         Live::Away => {
             screen
@@ -269,6 +272,15 @@ async fn take_live(
         Live::Over(failure) => return Err(failure),
     }
     Ok(true)
+}
+
+/// A backend that is away for a moment is no end: the listener says when it is given up, and what
+/// was not read is read at the next turn.
+fn tolerate(read: Result<(), Failure>) -> Result<(), Failure> {
+    match read {
+        Err(failure) if failure.exit() == Exit::Unreachable => Ok(()),
+        read => read,
+    }
 }
 
 /// Reads the exec, all its targets and all its results.

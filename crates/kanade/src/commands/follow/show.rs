@@ -14,7 +14,7 @@ use super::tails::Tails;
 use super::{Fold, Waiting};
 use crate::client::{Client, whole_output};
 use crate::commands::tail;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::Screen;
 use crate::output::fold::{self, Answer};
 use crate::output::paint::Tone;
@@ -25,6 +25,9 @@ use crate::output::words::{self, When};
 const NAMED_MAX: usize = 5;
 /// Outputs that are fetched at once.
 const FETCHES: usize = 8;
+/// How often, and how far apart, an output is asked for while the backend is away.
+const TRIES: u32 = 20;
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// Prints one exec.
 pub(super) struct Shown<'a> {
@@ -283,13 +286,23 @@ fn width(follow: &Follow) -> usize {
         .unwrap_or(0)
 }
 
+/// What a run wrote; waits for a backend that is away for a moment.
 async fn outputs(client: &Client, result: &ResultView) -> Result<[String; 2], Failure> {
     let run = result.request_id;
-    let (stdout, stderr) = tokio::try_join!(
-        whole_output(client, run, Stream::Stdout, &result.stdout),
-        whole_output(client, run, Stream::Stderr, &result.stderr),
-    )?;
-    Ok([stdout, stderr])
+    let mut tries = TRIES;
+    loop {
+        let both = tokio::try_join!(
+            whole_output(client, run, Stream::Stdout, &result.stdout),
+            whole_output(client, run, Stream::Stderr, &result.stderr),
+        );
+        tries -= 1;
+        match both {
+            Err(failure) if failure.exit() == Exit::Unreachable && tries > 0 => {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            both => return both.map(|(stdout, stderr)| [stdout, stderr]),
+        }
+    }
 }
 
 /// Equal for equal outputs. An output whose end is not known is equal to no other.

@@ -64,6 +64,7 @@ pub(crate) struct Follow {
     /// PCs that are offline, and since when.
     offline: BTreeMap<PcId, DateTime<Utc>>,
     read: bool,
+    missed: bool,
 }
 
 impl Follow {
@@ -78,6 +79,7 @@ impl Follow {
             shown: BTreeSet::new(),
             offline: BTreeMap::new(),
             read: false,
+            missed: true,
         }
     }
 
@@ -89,6 +91,16 @@ impl Follow {
     /// Whether the lists were read.
     pub(crate) fn read(&self) -> bool {
         self.read
+    }
+
+    /// Something may have been missed: the lists must be read.
+    pub(crate) fn miss(&mut self) {
+        self.missed = true;
+    }
+
+    /// Whether the lists must be read.
+    pub(crate) fn missed(&self) -> bool {
+        self.missed
     }
 
     /// Takes a change.
@@ -116,7 +128,7 @@ impl Follow {
         results: Vec<ResultView>,
     ) {
         self.exec = exec;
-        self.read = true;
+        (self.read, self.missed) = (true, false);
         targets
             .into_iter()
             .for_each(|target| self.take_target(target));

@@ -55,10 +55,7 @@ impl Store {
         slice: &Slice<AgentKey>,
     ) -> Result<(Vec<AgentView>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select =
-            QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM pcs WHERE 1 = 1"));
-        filter(&mut select, query);
-        after(&mut select, sort, slice);
+        let mut select = page_of(query, sort, slice);
         let rows = select
             .build()
             .fetch_all(&mut *conn)
@@ -66,9 +63,7 @@ impl Store {
             .map_err(failed("list agents"))?;
         let mut agents = rows.iter().map(agent_view).collect::<Result<Vec<_>, _>>()?;
         add_groups(&mut conn, &mut agents).await?;
-        let mut matching = count_of("pcs");
-        filter(&mut matching, query);
-        Ok((agents, counted(&mut conn, matching).await?))
+        Ok((agents, counted(&mut conn, matching(query)).await?))
     }
 
     /// One agent with its hardware.
@@ -148,6 +143,23 @@ impl Tx {
         }
         Ok(offline)
     }
+}
+
+pub(super) fn page_of(
+    query: &AgentQuery,
+    sort: AgentSort,
+    slice: &Slice<AgentKey>,
+) -> QueryBuilder<Sqlite> {
+    let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} FROM pcs WHERE 1 = 1"));
+    filter(&mut select, query);
+    after(&mut select, sort, slice);
+    select
+}
+
+pub(super) fn matching(query: &AgentQuery) -> QueryBuilder<Sqlite> {
+    let mut select = count_of("pcs");
+    filter(&mut select, query);
+    select
 }
 
 fn filter(select: &mut QueryBuilder<Sqlite>, query: &AgentQuery) {

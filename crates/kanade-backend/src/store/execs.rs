@@ -67,26 +67,14 @@ impl Store {
         slice: &Slice<ExecId>,
     ) -> Result<(Vec<ExecView>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} WHERE 1 = 1"));
-        filter(&mut select, query, prefix);
-        if let Some(after) = slice.after {
-            select.push(format_args!(" AND e.exec_id {} ", slice.order.after()));
-            select.push_bind(exec_bytes(after));
-        }
-        select.push(format_args!(
-            " ORDER BY e.exec_id {} LIMIT ",
-            slice.order.word()
-        ));
-        select.push_bind(slice.rows());
+        let mut select = page_of(query, prefix, slice);
         let rows = select
             .build()
             .fetch_all(&mut *conn)
             .await
             .map_err(failed("list execs"))?;
         let rows = rows.iter().map(exec_view).collect::<Result<_, _>>()?;
-        let mut matching = count_of("execs e");
-        filter(&mut matching, query, prefix);
-        Ok((rows, counted(&mut conn, matching).await?))
+        Ok((rows, counted(&mut conn, matching(query, prefix)).await?))
     }
 
     /// One exec.
@@ -393,6 +381,34 @@ impl Tx {
         }
         Ok(largest)
     }
+}
+
+pub(super) fn page_of(
+    query: &ExecQuery,
+    prefix: Option<(ExecId, ExecId)>,
+    slice: &Slice<ExecId>,
+) -> QueryBuilder<Sqlite> {
+    let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} WHERE 1 = 1"));
+    filter(&mut select, query, prefix);
+    if let Some(after) = slice.after {
+        select.push(format_args!(" AND e.exec_id {} ", slice.order.after()));
+        select.push_bind(exec_bytes(after));
+    }
+    select.push(format_args!(
+        " ORDER BY e.exec_id {} LIMIT ",
+        slice.order.word()
+    ));
+    select.push_bind(slice.rows());
+    select
+}
+
+pub(super) fn matching(
+    query: &ExecQuery,
+    prefix: Option<(ExecId, ExecId)>,
+) -> QueryBuilder<Sqlite> {
+    let mut select = count_of("execs e");
+    filter(&mut select, query, prefix);
+    select
 }
 
 fn filter(select: &mut QueryBuilder<Sqlite>, query: &ExecQuery, prefix: Option<(ExecId, ExecId)>) {

@@ -189,3 +189,6 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Err(std::fs::TryLockError::Error(source)) => Err(open(source)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,19 +47,7 @@ impl Store {
         slice: &Slice<i64>,
     ) -> Result<(Vec<(i64, ResultView)>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select =
-            QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM results WHERE 1 = 1"));
-        filter(&mut select, query);
-        if let Some(after) = slice.after {
-            select
-                .push(format_args!(" AND result_no {} ", slice.order.after()))
-                .push_bind(after);
-        }
-        select.push(format_args!(
-            " ORDER BY result_no {} LIMIT ",
-            slice.order.word()
-        ));
-        select.push_bind(slice.rows());
+        let mut select = page_of(query, slice);
         let rows = select
             .build()
             .fetch_all(&mut *conn)
@@ -70,9 +58,7 @@ impl Store {
             .iter()
             .map(numbered)
             .collect::<Result<_, StoreError>>()?;
-        let mut matching = count_of("results");
-        filter(&mut matching, query);
-        Ok((rows, counted(&mut conn, matching).await?))
+        Ok((rows, counted(&mut conn, matching(query)).await?))
     }
 
     /// One result.
@@ -178,6 +164,28 @@ impl Store {
 /// SQL counts from 1.
 fn start(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX - 1) + 1
+}
+
+pub(super) fn page_of(query: &ResultQuery, slice: &Slice<i64>) -> QueryBuilder<Sqlite> {
+    let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} FROM results WHERE 1 = 1"));
+    filter(&mut select, query);
+    if let Some(after) = slice.after {
+        select
+            .push(format_args!(" AND result_no {} ", slice.order.after()))
+            .push_bind(after);
+    }
+    select.push(format_args!(
+        " ORDER BY result_no {} LIMIT ",
+        slice.order.word()
+    ));
+    select.push_bind(slice.rows());
+    select
+}
+
+pub(super) fn matching(query: &ResultQuery) -> QueryBuilder<Sqlite> {
+    let mut select = count_of("results");
+    filter(&mut select, query);
+    select
 }
 
 fn filter(select: &mut QueryBuilder<Sqlite>, query: &ResultQuery) {

@@ -50,18 +50,9 @@ impl Store {
         slice: &Slice<String>,
     ) -> Result<(Vec<TargetFacts>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} WHERE 1 = 1"));
-        filter(&mut select, exec_id, query);
-        select
-            .push(" AND t.pc_id > ")
-            .push_bind(slice.after.clone().unwrap_or_default());
-        select
-            .push(" ORDER BY t.pc_id LIMIT ")
-            .push_bind(slice.rows());
+        let select = page_of(exec_id, query, slice);
         let rows = facts(&mut conn, select).await?;
-        let mut matching = count_of("targets t");
-        filter(&mut matching, exec_id, query);
-        Ok((rows, counted(&mut conn, matching).await?))
+        Ok((rows, counted(&mut conn, matching(exec_id, query)).await?))
     }
 
     /// The targets with these request ids.
@@ -190,6 +181,28 @@ impl Tx {
             .await?;
         Ok(drawn)
     }
+}
+
+pub(super) fn page_of(
+    exec_id: ExecId,
+    query: &TargetQuery,
+    slice: &Slice<String>,
+) -> QueryBuilder<Sqlite> {
+    let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} WHERE 1 = 1"));
+    filter(&mut select, exec_id, query);
+    select
+        .push(" AND t.pc_id > ")
+        .push_bind(slice.after.clone().unwrap_or_default());
+    select
+        .push(" ORDER BY t.pc_id LIMIT ")
+        .push_bind(slice.rows());
+    select
+}
+
+pub(super) fn matching(exec_id: ExecId, query: &TargetQuery) -> QueryBuilder<Sqlite> {
+    let mut select = count_of("targets t");
+    filter(&mut select, exec_id, query);
+    select
 }
 
 fn filter(select: &mut QueryBuilder<Sqlite>, exec_id: ExecId, query: &TargetQuery) {

@@ -40,7 +40,7 @@ CREATE TABLE pcs (
     desired_hash    BLOB
 );
 CREATE INDEX pcs_by_since ON pcs (presence_since, pc_id);
-CREATE INDEX pcs_by_heartbeat ON pcs (heartbeat_at, pc_id);
+CREATE INDEX pcs_by_heartbeat ON pcs (COALESCE(heartbeat_at, 0), pc_id);
 CREATE INDEX pcs_by_presence ON pcs (online, pc_id);
 CREATE INDEX pcs_undesired ON pcs (pc_id) WHERE desired_rev = 0;
 

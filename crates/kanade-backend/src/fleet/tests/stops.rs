@@ -1,0 +1,239 @@
+//! What stops and retries do to targets, counters and commands.
+
+use kanade_shared::api::execs::{
+    ExecState, RetryRequest, StopRequest, StopView, TargetQuery, TargetState, TargetView,
+};
+use kanade_shared::id::{Attempt, ExecId};
+use kanade_shared::wire::command::StopAction;
+use kanade_shared::wire::result::Outcome;
+
+use super::{World, everybody, pc};
+use crate::projector::rules::{self, Ledger};
+use crate::store::intake::TargetRow;
+
+impl World {
+    /// Changes targets of an exec as the projector would.
+    pub(super) async fn change(&self, exec_id: ExecId, change: impl Fn(&mut TargetRow)) {
+        let mut tx = self.store.begin().await.unwrap();
+        let mut ledger = Ledger::new(tx.execs_by_id(&[exec_id]).await.unwrap());
+        let mut after = tx.targets_current(exec_id).await.unwrap();
+        for target in &mut after {
+            let before = target.clone();
+            change(target);
+            ledger.moved(Some(&before), target);
+        }
+        tx.targets_update(&after).await.unwrap();
+        let now = tx.now();
+        tx.execs_update(&ledger.settle(now)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn stop(&self, exec_id: ExecId, action: StopAction) -> StopView {
+        let request = StopRequest {
+            action,
+            reason: None,
+        };
+        self.fleet
+            .exec_stop(exec_id, &request, &self.by)
+            .await
+            .unwrap()
+    }
+
+    async fn targets(&self, exec_id: ExecId) -> Vec<TargetView> {
+        self.fleet
+            .targets_list(exec_id, &TargetQuery::default())
+            .await
+            .unwrap()
+            .items
+    }
+}
+
+pub(super) fn end(target: &mut TargetRow, outcome: Outcome) {
+    target.state = TargetState::Ended;
+    target.outcome = Some(outcome);
+    target.provisional = false;
+    target.open = false;
+    target.stopping = false;
+}
+
+/// Of four PCs the first runs, the second holds the command, the third has ended.
+async fn half_way(world: &World) -> ExecId {
+    let exec_id = world.issue(everybody()).await.exec_id;
+    world
+        .change(exec_id, |target| {
+            let now = chrono::Utc::now();
+            match target.pc_id.as_str() {
+                "pc-00000" => assert!(rules::start(target, now)),
+                "pc-00001" => assert!(rules::admit(target, now)),
+                "pc-00002" => end(target, Outcome::Failed),
+                _ => {}
+            }
+        })
+        .await;
+    exec_id
+}
+
+#[tokio::test]
+async fn a_withdrawal_lets_what_runs_run_and_starts_nothing_more() {
+    let world = World::of(4).await;
+    let exec_id = half_way(&world).await;
+    let stop = world.stop(exec_id, StopAction::Withdraw).await;
+    assert_eq!(
+        (stop.never_start, stop.to_kill, stop.already_ended),
+        (2, 0, 1)
+    );
+    let counts = &stop.exec.counts;
+    assert_eq!((counts.running, counts.of(Outcome::Withdrawn)), (1, 2));
+    assert_eq!(stop.exec.state, ExecState::Running);
+    let targets = world.targets(exec_id).await;
+    assert!(!targets[0].stopping);
+    assert!(targets[1].provisional && targets[3].provisional);
+    let why = targets[3].why.as_ref().unwrap();
+    assert_eq!(why.text, "stopped by local before it started");
+}
+
+#[tokio::test]
+async fn a_kill_after_a_withdrawal_tells_what_runs_to_end_and_counts_the_same() {
+    let world = World::of(4).await;
+    let exec_id = half_way(&world).await;
+    world.stop(exec_id, StopAction::Withdraw).await;
+    let stop = world.stop(exec_id, StopAction::Kill).await;
+    assert_eq!(
+        (stop.never_start, stop.to_kill, stop.already_ended),
+        (2, 1, 1)
+    );
+    assert_eq!(stop.exec.stop, Some(StopAction::Kill));
+    assert!(world.targets(exec_id).await[0].stopping);
+    let again = world.stop(exec_id, StopAction::Withdraw).await;
+    assert_eq!(
+        again.exec.stop,
+        Some(StopAction::Kill),
+        "a withdrawal takes no kill back"
+    );
+    let mut tx = world.store.begin().await.unwrap();
+    let entries = tx.scope_all_entries().await.unwrap();
+    assert_eq!(entries[0].stop, Some(StopAction::Kill));
+}
+
+#[tokio::test]
+async fn a_stopped_exec_ends_with_its_last_run_and_real_results_replace_the_backends_word() {
+    let world = World::of(4).await;
+    let exec_id = half_way(&world).await;
+    world.stop(exec_id, StopAction::Kill).await;
+    world
+        .change(exec_id, |target| {
+            if target.pc_id == pc(0) {
+                end(target, Outcome::Killed);
+            }
+            if target.pc_id == pc(1) {
+                end(target, Outcome::Ok);
+            }
+        })
+        .await;
+    let exec = world.fleet.exec_fetch(exec_id).await.unwrap();
+    assert_eq!(exec.state, ExecState::Ended);
+    let counts = &exec.counts;
+    assert_eq!(
+        (counts.of(Outcome::Ok), counts.of(Outcome::Withdrawn)),
+        (1, 1)
+    );
+    assert_eq!((counts.of(Outcome::Killed), counts.waiting()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_retry_is_a_new_attempt_of_those_that_failed() {
+    let world = World::of(4).await;
+    let exec_id = half_way(&world).await;
+    world
+        .change(exec_id, |target| {
+            if target.state != TargetState::Ended {
+                end(target, Outcome::Ok);
+            }
+        })
+        .await;
+    let retry = RetryRequest {
+        outcomes: vec![],
+        deadline_s: Some(60),
+        reason: None,
+    };
+    let exec = world
+        .fleet
+        .exec_retry(exec_id, &retry, &world.by)
+        .await
+        .unwrap();
+    assert_eq!((exec.state, exec.counts.targets), (ExecState::Running, 4));
+    assert_eq!((exec.counts.pending, exec.counts.of(Outcome::Ok)), (1, 3));
+    assert_eq!(exec.counts.of(Outcome::Failed), 0);
+    let targets = world.targets(exec_id).await;
+    assert_eq!(targets.len(), 4, "one target for each PC");
+    assert!(
+        targets[2].attempt > Attempt(1_000_000_000_000),
+        "drawn like a rev"
+    );
+    assert_eq!(targets[2].state, TargetState::Pending);
+    assert_eq!(targets[1].attempt, Attempt::FIRST);
+    let error = world
+        .fleet
+        .exec_retry(exec_id, &retry, &world.by)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "exec.nothing_to_retry");
+    let mut tx = world.store.begin().await.unwrap();
+    assert_eq!(
+        tx.targets_current(exec_id)
+            .await
+            .unwrap()
+            .iter()
+            .filter(|t| !t.wide)
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn attempts_are_never_drawn_twice_though_the_clock_stands() {
+    let world = World::of(1).await;
+    let exec_id = world.issue(everybody()).await.exec_id;
+    let mut last = Attempt::FIRST;
+    for _ in 0..5 {
+        world
+            .change(exec_id, |target| end(target, Outcome::Failed))
+            .await;
+        let retry = RetryRequest {
+            outcomes: vec![Outcome::Failed],
+            deadline_s: None,
+            reason: None,
+        };
+        world
+            .fleet
+            .exec_retry(exec_id, &retry, &world.by)
+            .await
+            .unwrap();
+        let attempt = world.targets(exec_id).await[0].attempt;
+        assert!(attempt > last);
+        last = attempt;
+    }
+}
+
+#[tokio::test]
+async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again() {
+    let world = World::of(2).await;
+    let exec_id = world.issue(everybody()).await.exec_id;
+    assert_eq!(
+        world.stop(exec_id, StopAction::Withdraw).await.exec.state,
+        ExecState::Ended
+    );
+    let retry = RetryRequest {
+        outcomes: vec![],
+        deadline_s: None,
+        reason: None,
+    };
+    let exec = world
+        .fleet
+        .exec_retry(exec_id, &retry, &world.by)
+        .await
+        .unwrap();
+    assert_eq!((exec.state, exec.counts.pending), (ExecState::Running, 2));
+    let stop = world.stop(exec_id, StopAction::Withdraw).await;
+    assert_eq!((stop.never_start, stop.exec.state), (2, ExecState::Ended));
+}

@@ -21,6 +21,7 @@ mod heartbeat;
 mod https;
 mod inventory;
 mod link;
+mod logs;
 mod random;
 mod requests;
 mod runs;

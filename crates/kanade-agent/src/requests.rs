@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kanade_shared::id::{PcId, RequestId};
 use kanade_shared::subject;
-use kanade_shared::wire::agent::{Ack, ResultsRequest, TailChunk, TailRequest};
+use kanade_shared::wire::agent::{Ack, LogsRequest, ResultsRequest, TailChunk, TailRequest};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -33,6 +33,8 @@ pub(crate) enum Request {
     Kick,
     /// The output of a run so far, and what follows.
     Tail(TailRequest),
+    /// A page of the agent's own log.
+    Logs(LogsRequest),
     /// Results that the backend lacks.
     Results(ResultsRequest),
     /// Something else, and why it is not done.
@@ -49,6 +51,7 @@ pub(crate) fn parse(verb: &str, payload: &[u8]) -> Request {
         "ping" => Request::Ping,
         "kick" => Request::Kick,
         "tail" => serde_json::from_slice(payload).map_or_else(wrong, Request::Tail),
+        "logs" => serde_json::from_slice(payload).map_or_else(wrong, Request::Logs),
         "results" => serde_json::from_slice(payload).map_or_else(wrong, Request::Results),
         _ => Request::Unknown(format!("this agent does not know `{verb}`")),
     }

@@ -11,7 +11,7 @@ use crate::link::LinkEvent;
 use crate::outbox::OutboxEvent;
 use crate::requests::{self, Request};
 use crate::runs::RunEvent;
-use crate::{blocking, clock, platform};
+use crate::{blocking, clock, logs, platform};
 use kanade_shared::id::JobId;
 use kanade_shared::subject;
 use kanade_shared::wire::inventory::HARDWARE;
@@ -103,6 +103,14 @@ impl Agent {
             Request::Results(wanted) => {
                 self.core.handle_results_wanted(&wanted.runs);
                 requests::yes()
+            }
+            Request::Logs(request) => {
+                let path = self.log_file.clone();
+                tokio::spawn(async move {
+                    let page = blocking(move || logs::page(path.as_deref(), &request)).await;
+                    requests::reply(&client, to, &page).await;
+                });
+                return;
             }
             Request::Tail(request) => {
                 let found = self.core.has_run(request.request_id);

@@ -6,7 +6,8 @@ use async_nats::jetstream::stream::DiscardPolicy;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::put;
+use axum::routing::{get, put};
+use kanade_shared::wire::command::ScriptSource;
 use kanade_shared::wire::result::Outcome;
 use kanade_testkit::wait;
 use sha2::{Digest, Sha256};
@@ -17,6 +18,10 @@ use crate::broker::{Fleet, PATIENCE};
 #[derive(Default)]
 struct Door {
     refusals: u32,
+    /// Never takes anything.
+    closed: bool,
+    /// What it gives for any script.
+    body: Vec<u8>,
     taken: Vec<(String, String, String)>,
 }
 
@@ -30,6 +35,9 @@ async fn take(
     body: Bytes,
 ) -> StatusCode {
     let mut door = door.lock().unwrap();
+    if door.closed {
+        return StatusCode::PAYLOAD_TOO_LARGE;
+    }
     if door.refusals > 0 {
         door.refusals -= 1;
         return StatusCode::SERVICE_UNAVAILABLE;
@@ -50,13 +58,16 @@ async fn take(
     StatusCode::NO_CONTENT
 }
 
-async fn door(refusals: u32) -> (String, Arc<Mutex<Door>>) {
-    let door = Arc::new(Mutex::new(Door {
-        refusals,
-        ..Door::default()
-    }));
+async fn give(State(door): State<Arc<Mutex<Door>>>, headers: HeaderMap) -> Vec<u8> {
+    assert_eq!(headers["authorization"], "Bearer token");
+    door.lock().unwrap().body.clone()
+}
+
+async fn open(door: Door) -> (String, Arc<Mutex<Door>>) {
+    let door = Arc::new(Mutex::new(door));
     let app = axum::Router::new()
         .route("/agent/v1/results/{request_id}/{stream}", put(take))
+        .route("/agent/v1/bodies/{sha256}", get(give))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(Arc::clone(&door));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,7 +78,11 @@ async fn door(refusals: u32) -> (String, Arc<Mutex<Door>>) {
 
 #[tokio::test]
 async fn large_output_goes_through_the_backends_door_before_its_result() {
-    let (url, door) = door(1).await;
+    let (url, door) = open(Door {
+        refusals: 1,
+        ..Door::default()
+    })
+    .await;
     let mut fleet = Fleet::without_agent().await.with_api(&url);
     fleet.start_agent();
     fleet.wait_until_live().await;
@@ -177,4 +192,48 @@ async fn a_result_that_the_backend_lacks_is_sent_again() {
         fleet.results().await.contains(&first)
     })
     .await;
+}
+
+#[tokio::test]
+async fn output_that_the_backend_will_not_have_does_not_hold_up_its_result() {
+    let (url, _door) = open(Door {
+        closed: true,
+        ..Door::default()
+    })
+    .await;
+    let mut fleet = Fleet::without_agent().await.with_api(&url);
+    fleet.start_agent();
+    fleet.wait_until_live().await;
+    let command = fleet.command("head -c 300000 /dev/zero | tr '\\0' x");
+    fleet
+        .publish_document(std::slice::from_ref(&command), &[])
+        .await;
+    let stdout = fleet.result_of(&command).await.stdout;
+    assert_eq!((stdout.text.as_str(), stdout.stored_as), ("", None));
+    assert_eq!(
+        (stdout.total_bytes, stdout.truncated_bytes),
+        (300_000, 300_000)
+    );
+}
+
+#[tokio::test]
+async fn a_script_too_large_for_the_broker_comes_through_the_backends_door() {
+    let (body, body_ref) = kanade_shared::body::seal("echo from the door", [9; 32]);
+    let (url, _door) = open(Door {
+        body,
+        ..Door::default()
+    })
+    .await;
+    let mut fleet = Fleet::without_agent().await.with_api(&url);
+    fleet.start_agent();
+    fleet.wait_until_live().await;
+    let mut command = fleet.command("");
+    command.run.script = ScriptSource::Https(body_ref);
+    fleet
+        .publish_document(std::slice::from_ref(&command), &[])
+        .await;
+    assert_eq!(
+        fleet.result_of(&command).await.stdout.text,
+        "from the door\n"
+    );
 }

@@ -106,6 +106,33 @@ pub struct RunKey {
     pub attempt: Attempt,
 }
 
+/// `agent.P.logs`: asks for a page of the agent's own log, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsRequest {
+    /// Where the page ends, in bytes of the file: `start` of the page before; absent: its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Largest page, in bytes, at most 128 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u32>,
+}
+
+/// Answer to [`LogsRequest`]: whole lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsPage {
+    /// Whether the agent writes a log file.
+    pub found: bool,
+    /// The lines.
+    #[serde(default)]
+    pub text: String,
+    /// Where they begin in the file, in bytes; 0: there is nothing before.
+    #[serde(default)]
+    pub start: u64,
+    /// Where they end.
+    #[serde(default)]
+    pub end: u64,
+}
+
 /// Answer to every other request: taken, or why not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {

@@ -71,8 +71,11 @@ pub fn heard(target: Option<&HeardTarget>, behind: Option<&Behind>, caught_up: b
     if target.begun {
         return HeardState::Begun;
     }
-    // What was heard in the time that the database lost is not known.
-    let lost = behind.is_some_and(|behind| target.issued_at.is_none_or(|at| at <= behind.since));
+    // What was heard in the time that the database lost is not known. A PC that enrolled after
+    // that time had no earlier journal: those that had are known by their desired documents.
+    let lost = behind.is_some_and(|behind| {
+        target.enrolled_at <= behind.since && target.issued_at.is_none_or(|at| at <= behind.since)
+    });
     if lost || !caught_up {
         return HeardState::Unknown;
     }
@@ -341,6 +344,7 @@ mod tests {
     fn a_young_journal_gets_a_promise_only_from_a_database_that_heard_everything() {
         let target = |begun, ended| HeardTarget {
             issued_at: Some(at(5)),
+            enrolled_at: at(1),
             begun,
             ended,
         };
@@ -354,6 +358,14 @@ mod tests {
         assert_eq!(
             heard(Some(&fresh), Some(&behind), true),
             HeardState::Unknown
+        );
+        let new_here = HeardTarget {
+            enrolled_at: at(10),
+            ..fresh
+        };
+        assert_eq!(
+            heard(Some(&new_here), Some(&behind), true),
+            HeardState::Nothing
         );
         let before = Behind {
             from: at(0),

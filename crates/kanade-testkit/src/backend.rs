@@ -160,6 +160,11 @@ impl Backend {
         self.data().join("secrets").join("api-token")
     }
 
+    /// Where the broker keeps what it stores.
+    pub fn broker_store(&self) -> PathBuf {
+        self.broker_data().join("store")
+    }
+
     /// A client of its broker with the backend's own rights.
     ///
     /// # Panics
@@ -169,14 +174,9 @@ impl Backend {
         let text =
             std::fs::read_to_string(&path).expect("a started backend has its broker's secrets");
         let secrets: serde_json::Value = serde_json::from_str(&text).expect("the secrets are JSON");
-        let word = |key: &str| {
-            secrets["backend"][key]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let password = secrets["backend"].as_str().unwrap_or_default().to_owned();
         let options =
-            async_nats::ConnectOptions::with_user_and_password(word("user"), word("password"));
+            async_nats::ConnectOptions::with_user_and_password("backend".to_owned(), password);
         let url = format!("nats://127.0.0.1:{}", self.broker_port);
         options
             .connect(url)

@@ -322,6 +322,7 @@ impl Core {
             Doubt::Lost => self.close(entry, journal_gone(), now),
             Doubt::AskAgain => {}
         }
+        self.beat();
         self.start_what_may(now);
     }
 

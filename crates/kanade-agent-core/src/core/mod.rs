@@ -260,14 +260,23 @@ impl Core {
         &self.entries
     }
 
-    /// What a heartbeat tells.
+    /// What a heartbeat tells. A rev that is held means that all its commands are in the journal:
+    /// a scope of which some are in doubt, or found no room, is left out.
     #[must_use]
     pub fn status(&self) -> Status {
-        let held = self.held.iter().map(|(scope, document)| Held {
-            scope: scope.clone(),
-            rev: document.rev,
-            twin: document.twin,
-        });
+        let asked: BTreeSet<&Scope> = self.asks.values().map(|asking| &asking.scope).collect();
+        let whole = |(scope, document): &(&Scope, &HeldDocument)| {
+            document.twin || (self.disk.blocked.is_none() && !asked.contains(*scope))
+        };
+        let held = self
+            .held
+            .iter()
+            .filter(whole)
+            .map(|(scope, document)| Held {
+                scope: scope.clone(),
+                rev: document.rev,
+                twin: document.twin,
+            });
         let running = self
             .tracks
             .values()

@@ -114,11 +114,12 @@ impl Store {
         let mut conn = self.read().await?;
         for ids in ids.chunks(ROWS_PER_STATEMENT) {
             let mut select = QueryBuilder::<Sqlite>::new(
-                "SELECT request_id, exec_id, provisional, outcome, admitted_at, started_at
-                 FROM targets WHERE pc_id = ",
+                "SELECT t.request_id, t.exec_id, t.provisional, t.outcome, t.admitted_at,
+                 t.started_at, p.enrolled_at
+                 FROM targets t JOIN pcs p ON p.pc_id = t.pc_id WHERE t.pc_id = ",
             );
             select.push_bind(pc_id.as_str());
-            select.push(" AND request_id IN (");
+            select.push(" AND t.request_id IN (");
             let mut list = select.separated(", ");
             for id in ids {
                 list.push_bind(convert::request_bytes(*id));
@@ -135,6 +136,7 @@ impl Store {
                 let exec_id = convert::exec_id(row.get("exec_id"))?;
                 let target = HeardTarget {
                     issued_at: exec_id.issued_at(),
+                    enrolled_at: convert::time(row.get("enrolled_at")),
                     ended: outcome.is_some() && !provisional,
                     begun: row.get::<Option<i64>, _>("admitted_at").is_some()
                         || row.get::<Option<i64>, _>("started_at").is_some(),
@@ -151,6 +153,8 @@ impl Store {
 pub struct HeardTarget {
     /// When its exec was issued, as far as the exec's id tells.
     pub issued_at: Option<DateTime<Utc>>,
+    /// When its PC became part of the fleet.
+    pub enrolled_at: DateTime<Utc>,
     /// It has a result of the agent.
     pub ended: bool,
     /// It was admitted or started.

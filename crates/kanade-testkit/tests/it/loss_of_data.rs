@@ -192,7 +192,7 @@ async fn a_wiped_broker_gets_its_documents_back() {
     let issued = before_the_copy(&mut fleet).await;
     let scene = after_the_copy(&mut fleet, issued).await;
     fleet.backend.stop().await;
-    std::fs::remove_dir_all(fleet.backend.broker_data().join("jetstream")).unwrap();
+    std::fs::remove_dir_all(fleet.backend.broker_store()).unwrap();
     fleet.backend.start_again().await;
     comes_out_right(&mut fleet, &scene).await;
     assert_eq!(
@@ -211,10 +211,7 @@ async fn an_older_copy_of_the_broker_is_noticed_and_brought_up_to_date() {
     let mut fleet = Fleet::start().await;
     let issued = before_the_copy(&mut fleet).await;
     fleet.backend.stop().await;
-    let (store, copy) = (
-        fleet.backend.broker_data().join("jetstream"),
-        fleet.folder().join("copy"),
-    );
+    let (store, copy) = (fleet.backend.broker_store(), fleet.folder().join("copy"));
     copy_tree(&store, &copy);
     fleet.backend.start_again().await;
     fleet.wait_until_live(&["pc-1"]).await;

@@ -326,9 +326,11 @@ impl Database {
         };
         let key = (target.exec_id, target.attempt, target.scope.clone());
         let issued_at = self.commands.get(&key).map(|row| row.key.issued_at);
-        let older = self
-            .restored_at
-            .is_some_and(|at| issued_at.is_none_or(|issued| issued <= at));
+        let enrolled_at = self.pcs.get(&target.pc_id);
+        let older = self.restored_at.is_some_and(|at| {
+            enrolled_at.is_none_or(|enrolled| *enrolled <= at)
+                && issued_at.is_none_or(|issued| issued <= at)
+        });
         match (self.results.get(&id), target.begun) {
             (Some(outcome), _) if !provisional(*outcome) => HeardState::Ended,
             (_, true) => HeardState::Begun,

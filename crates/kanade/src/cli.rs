@@ -88,7 +88,7 @@ pub(crate) enum Verb {
     Kill(stop::StopArgs),
     /// Pick an exec up again and wait for its end
     Watch(watch::WatchArgs),
-    /// List agents, execs, results, jobs or groups, or get one
+    /// List agents, execs, results, jobs, groups and more, or get one
     Get(get::GetArgs),
     /// Everything about one thing, and why it is as it is
     Describe(describe::DescribeArgs),

@@ -188,3 +188,27 @@ fn keep(contexts: &mut Contexts, set: &SetArgs, url: Option<&str>) -> Result<Str
     contexts.current.get_or_insert_with(|| set.name.clone());
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_that_moves_leaves_its_token_behind() {
+        let mut contexts = Contexts::default();
+        let set = |token_file: Option<&str>| SetArgs {
+            name: "lab".into(),
+            token_file: token_file.map(PathBuf::from),
+        };
+        let failure = keep(&mut contexts, &set(None), None).unwrap_err();
+        assert_eq!(failure.title(), "context `lab` is new and needs an address");
+        keep(&mut contexts, &set(Some("/run/token")), Some("http://a:1/")).unwrap();
+        assert_eq!(contexts.current.as_deref(), Some("lab"));
+        let lab = |contexts: &Contexts| contexts.get("lab").unwrap().clone();
+        assert_eq!(lab(&contexts).url, "http://a:1");
+        keep(&mut contexts, &set(None), Some("http://a:1")).unwrap();
+        assert_eq!(lab(&contexts).token_file, Some(PathBuf::from("/run/token")));
+        keep(&mut contexts, &set(None), Some("http://b:1")).unwrap();
+        assert_eq!(lab(&contexts).token_file, None);
+    }
+}

@@ -4,6 +4,7 @@ use kanade_shared::api::agents::{AgentQuery, AgentView, Presence};
 use kanade_shared::api::catalogue::{GroupView, JobView, NameQuery};
 use kanade_shared::api::execs::{ExecQuery, ExecState, ExecView};
 use kanade_shared::api::results::{ResultQuery, ResultView};
+use kanade_shared::api::system::{AuditRow, DeadLetterView, GapView, SystemQuery};
 use kanade_shared::id::{ExecId, GroupId, JobId, PcId, RequestId};
 use kanade_shared::wire::result::Outcome;
 use serde::Serialize;
@@ -48,6 +49,14 @@ pub(crate) enum What {
     /// Groups of PCs
     #[command(visible_alias = "group")]
     Groups(GroupsArgs),
+    /// Who did what, newest first
+    Audit(ListArgs),
+    /// Messages that could not be read and are kept aside, newest first
+    #[command(visible_alias = "dead-letter")]
+    DeadLetters(ListArgs),
+    /// Stretches of the streams that were evicted before they were read, newest first
+    #[command(visible_alias = "gap")]
+    Gaps(ListArgs),
 }
 
 /// How much of a list, and how to show it.
@@ -187,6 +196,9 @@ pub(crate) async fn run(args: &GetArgs, global: &Global, screen: &Screen) -> Res
             got.any::<GroupView, _>("groups", args.name.as_ref(), &query, args.list)
                 .await?;
         }
+        What::Audit(args) => got.all::<AuditRow>("audit", *args).await?,
+        What::DeadLetters(args) => got.all::<DeadLetterView>("dead-letters", *args).await?,
+        What::Gaps(args) => got.all::<GapView>("gaps", *args).await?,
     }
     Ok(Exit::Ok)
 }
@@ -274,6 +286,16 @@ impl Got<'_> {
             .await
     }
 
+    async fn all<T: Row + DeserializeOwned>(
+        &self,
+        path: &str,
+        args: ListArgs,
+    ) -> Result<(), Failure> {
+        let nameless: Option<&String> = None;
+        self.any::<T, _>(path, nameless, &SystemQuery::default(), args)
+            .await
+    }
+
     async fn any<T, Q>(
         &self,
         path: &str,
@@ -313,12 +335,13 @@ impl Got<'_> {
 
 /// What an empty list teaches.
 fn nothing(path: &str) -> String {
-    let next = match path {
+    let path = path.replace('-', " ");
+    let next = match path.as_str() {
         "agents" => "a PC is here with the first heartbeat of its agent",
         "execs" | "results" => "`kanade run -t all -- uptime` makes the first",
         "jobs" => "`kanade apply -f job.yaml` makes the first",
         "groups" => "`kanade group set NAME --pcs a,b` makes the first",
-        _ => "",
+        _ => return format!("no {path}"),
     };
     format!("no {path}; {next}")
 }

@@ -4,6 +4,7 @@ use kanade_shared::api::agents::{AgentView, Presence};
 use kanade_shared::api::catalogue::{GroupView, JobView};
 use kanade_shared::api::execs::{ExecView, TargetView};
 use kanade_shared::api::results::ResultView;
+use kanade_shared::api::system::{AuditRow, DeadLetterView, GapView};
 use kanade_shared::wire::heartbeat::AgentState;
 use kanade_shared::wire::result::Outcome;
 
@@ -263,5 +264,83 @@ impl Row for GroupView {
 
     fn name(&self) -> String {
         self.group_id.to_string()
+    }
+}
+
+impl Row for AuditRow {
+    const COLUMNS: &'static [Column] = &[
+        column("age"),
+        column("actor"),
+        column("action"),
+        column("object"),
+        wide("detail"),
+        wide("id"),
+    ];
+
+    fn cells(&self, when: &When) -> Vec<Cell> {
+        vec![
+            Cell::age(Some(self.at), when),
+            Cell::new(self.actor.clone()),
+            Cell::new(self.action.clone()),
+            Cell::new(self.object.clone()),
+            Cell::new(self.detail.to_string()),
+            Cell::new(self.audit_id.clone()),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.audit_id.clone()
+    }
+}
+
+impl Row for DeadLetterView {
+    const COLUMNS: &'static [Column] = &[
+        column("id"),
+        column("age"),
+        column("subject"),
+        column("bytes"),
+        column("reason"),
+        wide("stream"),
+        wide("sequence"),
+        wide("begins"),
+    ];
+
+    fn cells(&self, when: &When) -> Vec<Cell> {
+        vec![
+            Cell::new(self.dead_letter_id.to_string()),
+            Cell::age(Some(self.at), when),
+            Cell::new(self.subject.clone()),
+            Cell::new(self.size_bytes.to_string()),
+            Cell::new(self.reason.clone()),
+            Cell::new(self.stream.clone()),
+            Cell::new(self.sequence.to_string()),
+            Cell::new(cut(&self.payload_head, WHAT_MAX)).exact(self.payload_head.clone()),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.dead_letter_id.to_string()
+    }
+}
+
+impl Row for GapView {
+    const COLUMNS: &'static [Column] = &[
+        column("stream"),
+        column("first"),
+        column("last"),
+        column("age"),
+    ];
+
+    fn cells(&self, when: &When) -> Vec<Cell> {
+        vec![
+            Cell::new(self.stream.clone()),
+            Cell::new(self.first.to_string()),
+            Cell::new(self.last.to_string()),
+            Cell::age(Some(self.at), when),
+        ]
+    }
+
+    fn name(&self) -> String {
+        format!("{}:{}-{}", self.stream, self.first, self.last)
     }
 }

@@ -172,3 +172,48 @@ fn a_pc_that_holds_a_command_and_goes_off_is_not_waited_for_but_a_restart_is() {
         Some(Verdict::OnlyOffline)
     );
 }
+
+#[test]
+fn events_in_any_order_and_twice_lead_to_the_same_end() {
+    let ended = target("a", 1, Some(Outcome::Ok));
+    let mut expired = target("a", 1, Some(Outcome::Expired));
+    expired.provisional = true;
+    let running = TargetView {
+        state: TargetState::Running,
+        ..target("a", 1, None)
+    };
+    let exec_id = exec(ExecState::Running, Counts::default()).exec_id;
+    let of = |target: &TargetView| LiveEvent::Target {
+        exec_id,
+        target: Box::new(target.clone()),
+    };
+    let events = [
+        LiveEvent::Result {
+            result: Box::new(result(&ended)),
+        },
+        of(&ended),
+        of(&expired),
+        of(&running),
+        of(&target("a", 1, None)),
+    ];
+    for order in 0..events.len().pow(5) {
+        let places = (0..5).map(|place| order / events.len().pow(place) % events.len());
+        // Only the orders that have each event.
+        if places.collect::<BTreeSet<usize>>().len() < events.len() {
+            continue;
+        }
+        let mut follow = Follow::new(exec(ExecState::Running, counts(1, &[])), Shows::All);
+        let mut shown = Vec::new();
+        let twice = (0..10).map(|place| order / events.len().pow(place % 5) % events.len());
+        for place in twice {
+            follow.take(events[place].clone());
+            shown.extend(follow.fresh());
+        }
+        assert_eq!(names(&shown), ["a"], "order {order}");
+        assert_eq!(
+            follow.targets().collect::<Vec<_>>(),
+            [&ended],
+            "order {order}"
+        );
+    }
+}

@@ -286,7 +286,8 @@ impl fmt::Display for Attempt {
 
 impl RequestId {
     /// The id of the run of `exec_id`, attempt `attempt`, on `pc_id`: UUIDv8 over the first bits
-    /// of SHA-256 of the three, each ended by a zero byte.
+    /// of SHA-256 of a label, the exec's 16 bytes, the PC's name and a zero byte, and the attempt
+    /// as 8 bytes, big-endian.
     #[must_use]
     pub fn derive(exec_id: ExecId, pc_id: &PcId, attempt: Attempt) -> Self {
         let mut hash = Sha256::new();

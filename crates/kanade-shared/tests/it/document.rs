@@ -249,9 +249,34 @@ proptest! {
     }
 
     #[test]
-    fn a_rev_that_is_not_the_recorded_one_is_replaced(scene in scene()) {
-        if scene.held.as_ref().is_some_and(|held| held.rev != scene.state.recorded) {
+    fn a_rev_that_is_not_the_recorded_one_or_below_the_floor_is_replaced(scene in scene()) {
+        let ScopeState { recorded, floor, .. } = scene.state;
+        if scene.held.as_ref().is_some_and(|held| held.rev != recorded || held.rev < floor) {
             prop_assert!(check(&scene).is_some());
+        }
+    }
+
+    #[test]
+    fn what_has_expired_in_the_broker_is_no_reason_to_publish(
+        mut scene in scene(),
+        stopped in of(action()),
+    ) {
+        scene.state.floor = Rev(0);
+        if let Some(publication) = check(&scene) {
+            scene.state.recorded = publication.document.rev;
+            scene.held = Some(publication.document);
+        }
+        let over = command((9, 1), (scene.now - samples::at(0)).num_seconds() - 600, 60);
+        if let Some(held) = &mut scene.held {
+            held.commands.push(over.clone());
+            prop_assert_eq!(check(&scene), None, "nobody knows of it");
+            scene.state.entries.push(Entry {
+                key: key(&over),
+                command: Some(over),
+                stop: stopped,
+                targets_left: true,
+            });
+            prop_assert_eq!(check(&scene), None);
         }
     }
 
@@ -301,10 +326,11 @@ proptest! {
                 let key = (command.exec_id, command.attempt);
                 let entry = scene.state.entries.iter().find(|entry| id(entry) == key);
                 prop_assert!(entry.is_some_and(|entry| entry.targets_left));
-                prop_assert!(expires_at > command.over_at());
+                prop_assert!(expires_at >= command.over_at() + TimeDelta::hours(1));
             }
             for stop in &document.stops {
-                prop_assert!(stop.until >= scene.now && expires_at > stop.until);
+                prop_assert!(stop.until >= scene.now);
+                prop_assert!(expires_at >= stop.until + TimeDelta::hours(1));
             }
             prop_assert_eq!(document.issued_at, scene.now);
             prop_assert!(expires_at > scene.now);

@@ -14,10 +14,12 @@ mod wire;
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::FileFailurePersistence;
 
-/// So many cases; what fails is kept beside the tests and played first the next time.
+/// So many cases (or `KANADE_CASES`); what fails is kept beside the tests and played first the
+/// next time.
 fn cases(cases: u32) -> ProptestConfig {
+    let wished = std::env::var("KANADE_CASES").ok();
     ProptestConfig {
-        cases,
+        cases: wished.and_then(|n| n.parse().ok()).unwrap_or(cases),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/it/proptest.regressions",
         ))),

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Duration, Utc};
 use kanade_shared::api::Page;
 use kanade_shared::api::events::LiveEvent;
-use kanade_shared::api::execs::{ExecPreview, ExecQuery, ExecRequest, ExecView, ExecWhat};
+use kanade_shared::api::execs::{ExecQuery, ExecRequest, ExecView, ExecWhat};
 use kanade_shared::id::{Attempt, ExecId, JobId, PcId};
 use kanade_shared::manifest::JobRun;
 use kanade_shared::wire::DOCUMENT_MAX_BYTES;
@@ -15,26 +15,20 @@ use kanade_shared::wire::command::{Command, Reach, Run, ScriptSource, Staleness}
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::requests::{as_previewed, known, request_hash, scoped_key};
 use super::scripts::{self, Carriers};
 use super::targets::{is_everybody, resolve};
 use super::{Fleet, FleetError, FleetResult, Operator, jobs, page};
 use crate::changes::Topic;
 use crate::store::execs::NewExec;
-use crate::store::requests::Preview;
 use crate::store::{StoreError, Tx};
 
 /// Latest start of an exec that doesn't say one, in seconds.
 pub(super) const DEADLINE_DEFAULT_S: u32 = 3_600;
 /// Longest time that a latest start may be away, in seconds.
 const DEADLINE_MAX_S: u32 = 90 * 24 * 3_600;
-/// How long a preview holds.
-const PREVIEW_MINUTES: i64 = 15;
-/// PCs that a preview names.
-const PREVIEW_SAMPLE: usize = 100;
 /// Largest command without its script, in bytes of JSON.
 const COMMAND_MAX_BYTES: usize = 128 * 1024;
-/// Longest idempotency key, in characters.
-const KEY_MAX: usize = 200;
 /// Longest reason, in characters.
 const REASON_MAX: usize = 1_000;
 /// Fewest hex digits that may stand for an exec.
@@ -43,10 +37,10 @@ const PREFIX_MIN: usize = 4;
 const CANDIDATES: u32 = 5;
 
 /// What runs, however it was named.
-struct What {
+pub(super) struct What {
     job_id: Option<JobId>,
     job_version: Option<String>,
-    run: JobRun,
+    pub(super) run: JobRun,
     supersede: bool,
     staleness: Staleness,
 }
@@ -111,44 +105,6 @@ impl Fleet {
                 candidates: found,
             }),
         }
-    }
-
-    /// Whom an exec would hit, with a token that holds it to exactly that for 15 minutes.
-    ///
-    /// # Errors
-    /// [`FleetError`] for whatever the exec itself would be refused for.
-    pub async fn exec_preview(
-        &self,
-        request: &ExecRequest,
-        _by: &Operator,
-    ) -> FleetResult<ExecPreview> {
-        check(request)?;
-        let mut tx = self.store.begin().await?;
-        let what = what(&mut tx, &request.what).await?;
-        let deadline = deadline(request.deadline_s, tx.now())?;
-        jitter(request.jitter_s, &what.run, request.deadline_s)?;
-        let pcs = resolve(&mut tx, &request.targets).await?;
-        if pcs.is_empty() && request.reach != Some(Reach::Open) {
-            return Err(FleetError::NoTargets);
-        }
-        let offline = tx.agents_offline_among(&pcs).await?;
-        let token = hex::encode(random::<16>()?);
-        let preview = Preview {
-            request_hash: request_hash(request)?,
-            pcs,
-        };
-        let expires_at = tx.now() + Duration::minutes(PREVIEW_MINUTES);
-        tx.preview_insert(&token, &preview, expires_at).await?;
-        tx.commit().await?;
-        let count = preview.pcs.len() as u64;
-        let sample = preview.pcs.into_iter().take(PREVIEW_SAMPLE).collect();
-        Ok(ExecPreview {
-            token,
-            count,
-            offline,
-            sample,
-            deadline,
-        })
     }
 
     /// Stores an exec with its targets; the flag says that the key's request had already done so.
@@ -359,7 +315,7 @@ fn small_enough(what: &str, bytes: u64, limit: usize) -> FleetResult<()> {
 }
 
 /// Every rule of a request that needs no look into the database.
-fn check(request: &ExecRequest) -> FleetResult<()> {
+pub(super) fn check(request: &ExecRequest) -> FleetResult<()> {
     if let ExecWhat::Script(run) = &request.what {
         let wrong = run.check();
         if !wrong.is_empty() {
@@ -397,7 +353,11 @@ pub(super) fn deadline(asked: Option<u32>, now: DateTime<Utc>) -> FleetResult<Da
     Ok(now + Duration::seconds(i64::from(seconds)))
 }
 
-fn jitter(asked: Option<u32>, run: &JobRun, deadline_s: Option<u32>) -> FleetResult<u32> {
+pub(super) fn jitter(
+    asked: Option<u32>,
+    run: &JobRun,
+    deadline_s: Option<u32>,
+) -> FleetResult<u32> {
     let seconds = asked.unwrap_or(run.jitter);
     if seconds >= deadline_s.unwrap_or(DEADLINE_DEFAULT_S) {
         let what = "must be shorter than the time until the deadline";
@@ -406,7 +366,7 @@ fn jitter(asked: Option<u32>, run: &JobRun, deadline_s: Option<u32>) -> FleetRes
     Ok(seconds)
 }
 
-async fn what(tx: &mut Tx, what: &ExecWhat) -> FleetResult<What> {
+pub(super) async fn what(tx: &mut Tx, what: &ExecWhat) -> FleetResult<What> {
     let job_id = match what {
         ExecWhat::Script(run) => {
             return Ok(What {
@@ -430,78 +390,6 @@ async fn what(tx: &mut Tx, what: &ExecWhat) -> FleetResult<What> {
         supersede: job.supersede,
         staleness: job.staleness,
     })
-}
-
-/// Two operators may draw the same key.
-fn scoped_key(key: &str, by: &Operator) -> FleetResult<String> {
-    let printable = key.chars().all(|c| c.is_ascii_graphic());
-    if key.is_empty() || key.len() > KEY_MAX || !printable {
-        let what = format!("must be 1 to {KEY_MAX} printable characters without blanks");
-        return Err(FleetError::invalid("Idempotency-Key", what));
-    }
-    Ok(format!("{}/{key}", by.account_id))
-}
-
-/// The exec that came of the same request under this key before.
-async fn known(tx: &mut Tx, key: Option<&str>, hash: &[u8]) -> FleetResult<Option<ExecId>> {
-    let Some(key) = key else { return Ok(None) };
-    match tx.idempotency_find(key).await? {
-        None => Ok(None),
-        Some((of, exec_id)) if of == hash => Ok(Some(exec_id)),
-        Some(_) => {
-            let key = key.split_once('/').map_or(key, |(_, key)| key).to_owned();
-            Err(FleetError::KeyReused { key })
-        }
-    }
-}
-
-/// Names a request but for the preview that it refers to.
-fn request_hash(request: &ExecRequest) -> FleetResult<Vec<u8>> {
-    let bare = ExecRequest {
-        preview: None,
-        ..request.clone()
-    };
-    let json = serde_json::to_vec(&bare)
-        .map_err(|error| FleetError::invalid("what", format!("has no JSON: {error}")))?;
-    Ok(Sha256::digest(json).to_vec())
-}
-
-async fn as_previewed(tx: &mut Tx, token: &str, hash: &[u8], pcs: &[PcId]) -> FleetResult<()> {
-    let shown = || token.chars().take(80).collect();
-    let Some(preview) = tx.preview_find(token).await? else {
-        return Err(FleetError::PreviewExpired { token: shown() });
-    };
-    if preview.request_hash != hash {
-        return Err(FleetError::PreviewOther { token: shown() });
-    }
-    match difference(&preview.pcs, pcs) {
-        None => Ok(()),
-        Some(change) => Err(FleetError::PreviewChanged { change }),
-    }
-}
-
-/// Who entered and who left, in words; both lists are sorted.
-fn difference(before: &[PcId], after: &[PcId]) -> Option<String> {
-    let missing_in = |other: &[PcId], of: &[PcId]| -> Vec<String> {
-        let missing = of
-            .iter()
-            .filter(|pc_id| other.binary_search(pc_id).is_err());
-        missing.map(ToString::to_string).collect()
-    };
-    let words = |names: Vec<String>, verb: &str| {
-        let more = names.len().saturating_sub(3);
-        let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-        let rest = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        (!names.is_empty()).then(|| format!("{shown}{rest} {verb}"))
-    };
-    let entered = words(missing_in(before, after), "entered");
-    let left = words(missing_in(after, before), "left");
-    let both: Vec<String> = entered.into_iter().chain(left).collect();
-    (!both.is_empty()).then(|| both.join("; "))
 }
 
 /// First and last id that begin so.

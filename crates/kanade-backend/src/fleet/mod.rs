@@ -15,6 +15,7 @@ mod jobs;
 mod operator;
 mod outputs;
 mod page;
+mod requests;
 mod results;
 mod room;
 mod scripts;

@@ -20,6 +20,8 @@ use super::{Fleet, FleetError, FleetResult};
 const BUCKET: &str = "result_output";
 /// Largest output that is taken, in bytes.
 pub const OUTPUT_MAX_BYTES: u64 = 64 << 20;
+/// Bytes that go to the broker at once.
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Reads and writes stored output; clones share the connection.
 #[derive(Clone)]
@@ -75,13 +77,7 @@ impl Outputs {
         input: impl AsyncRead + Unpin,
     ) -> FleetResult<u64> {
         let bucket = self.bucket("store", key).await?;
-        let mut checked = Checked {
-            input,
-            hash: Sha256::new(),
-            bytes: 0,
-            expected: sha256.to_ascii_lowercase(),
-            refused: None,
-        };
+        let mut checked = Checked::new(input, sha256);
         let stored = bucket.put(key, &mut checked).await;
         match (checked.refused, stored) {
             (Some(Refused::TooLarge), _) => Err(FleetError::TooLarge {
@@ -148,14 +144,58 @@ enum Refused {
     OtherHash,
 }
 
-/// Passes bytes on, and fails at the end when they are not what was promised: the object store
-/// makes an object visible only after its last byte was read.
+/// Passes bytes on in whole chunks, since the object store waits for the broker after each, and
+/// fails at the end when they are not what was promised: an object becomes visible only after its
+/// last byte was read.
 struct Checked<R> {
     input: R,
+    /// What was read and not passed on yet.
+    chunk: Box<[u8]>,
+    filled: usize,
+    passed: usize,
+    ended: bool,
     hash: Sha256,
     bytes: u64,
     expected: String,
     refused: Option<Refused>,
+}
+
+impl<R: AsyncRead + Unpin> Checked<R> {
+    fn new(input: R, sha256: &str) -> Self {
+        Self {
+            input,
+            chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            filled: 0,
+            passed: 0,
+            ended: false,
+            hash: Sha256::new(),
+            bytes: 0,
+            expected: sha256.to_ascii_lowercase(),
+            refused: None,
+        }
+    }
+
+    /// Reads until the chunk is full or the input has ended.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while !self.ended && self.filled < self.chunk.len() {
+            let mut rest = ReadBuf::new(self.chunk.get_mut(self.filled..).unwrap_or_default());
+            std::task::ready!(Pin::new(&mut self.input).poll_read(cx, &mut rest))?;
+            let read = rest.filled();
+            self.hash.update(read);
+            self.ended = read.is_empty();
+            self.filled += read.len();
+            self.bytes += read.len() as u64;
+            if self.bytes > OUTPUT_MAX_BYTES {
+                self.refused = Some(Refused::TooLarge);
+            } else if self.ended && hex::encode(self.hash.clone().finalize()) != self.expected {
+                self.refused = Some(Refused::OtherHash);
+            }
+            if self.refused.is_some() {
+                return Poll::Ready(Err(std::io::Error::other("the upload is refused")));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
@@ -165,24 +205,17 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let this = &mut *self;
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.input).poll_read(cx, buf);
-        if !matches!(polled, Poll::Ready(Ok(()))) {
-            return polled;
+        if this.passed == this.filled {
+            (this.passed, this.filled) = (0, 0);
         }
-        let read = buf.filled().get(before..).unwrap_or_default();
-        this.bytes += read.len() as u64;
-        this.hash.update(read);
-        let ended = read.is_empty() && buf.remaining() > 0;
-        if this.bytes > OUTPUT_MAX_BYTES {
-            this.refused = Some(Refused::TooLarge);
-        } else if ended && hex::encode(this.hash.clone().finalize()) != this.expected {
-            this.refused = Some(Refused::OtherHash);
+        if this.passed == 0 {
+            std::task::ready!(this.poll_fill(cx))?;
         }
-        match this.refused {
-            Some(_) => Poll::Ready(Err(std::io::Error::other("the upload is refused"))),
-            None => polled,
-        }
+        let waiting = this.chunk.get(this.passed..this.filled).unwrap_or_default();
+        let part = waiting.len().min(buf.remaining());
+        buf.put_slice(waiting.get(..part).unwrap_or_default());
+        this.passed += part;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -191,14 +224,7 @@ mod tests {
     use super::*;
 
     async fn pass(bytes: &[u8], expected: &str) -> (std::io::Result<Vec<u8>>, Option<Refused>) {
-        let expected = expected.to_owned();
-        let mut checked = Checked {
-            input: bytes,
-            hash: Sha256::new(),
-            bytes: 0,
-            expected,
-            refused: None,
-        };
+        let mut checked = Checked::new(bytes, expected);
         let mut passed = Vec::new();
         let result = checked.read_to_end(&mut passed).await.map(|_| passed);
         (result, checked.refused)
@@ -213,5 +239,16 @@ mod tests {
         let (passed, refused) = pass(&bytes[1..], &hash).await;
         assert!(passed.is_err());
         assert_eq!(refused, Some(Refused::OtherHash));
+        let empty = hex::encode(Sha256::digest([]));
+        assert_eq!(pass(&[], &empty).await.0.unwrap(), Vec::<u8>::new());
+    }
+
+    #[tokio::test]
+    async fn an_upload_over_the_limit_is_refused_before_it_ends() {
+        let mut checked = Checked::new(tokio::io::repeat(7), "");
+        let passed = tokio::io::copy(&mut checked, &mut tokio::io::sink()).await;
+        assert!(passed.is_err());
+        assert_eq!(checked.refused, Some(Refused::TooLarge));
+        assert!(checked.bytes < OUTPUT_MAX_BYTES + 2 * CHUNK_BYTES as u64);
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod commands;
 pub mod convert;
 mod error;
 pub mod execs;

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod agent;
 mod api;
 mod flow;
+mod outputs;
 mod program;
+mod running;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use async_nats::Client;
 use async_nats::jetstream;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use kanade_shared::api::events::LiveEvent;
+use kanade_shared::api::execs::{TargetState, TargetView};
 use kanade_shared::api::results::{HEAD_CHARS, OutputView, ResultView};
 use kanade_shared::id::{ExecId, PcId};
-use kanade_shared::wire::result::{Output, RunResult};
+use kanade_shared::wire::result::{Output, Reason, RunResult};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -128,7 +129,7 @@ impl Flow {
             if wants(target.exec_id) {
                 let event = LiveEvent::Target {
                     exec_id: target.exec_id,
-                    target: Box::new(target.view()),
+                    target: Box::new(target_view(target)),
                 };
                 events.push((Topic::Exec(target.exec_id), event));
             }
@@ -230,6 +231,30 @@ pub fn result_view(result: &RunResult, stored_at: DateTime<Utc>) -> ResultView {
         stdout: output_view(&result.stdout),
         stderr: output_view(&result.stderr),
     }
+}
+
+/// A target as the API shows it, with a reason also while it waits.
+fn target_view(target: &TargetRow) -> TargetView {
+    let mut view = target.view();
+    let since = |at: Option<DateTime<Utc>>| {
+        at.map_or_else(String::new, |at| {
+            format!(" since {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
+        })
+    };
+    let running = || format!("running{}", since(target.started_at));
+    view.why = match target.state {
+        TargetState::Ended | TargetState::Pending => view.why,
+        TargetState::Running if target.stopping => Some(Reason::new(
+            "run.stopping",
+            format!("{}, told to stop", running()),
+        )),
+        TargetState::Running => Some(Reason::new("run.running", running())),
+        TargetState::Admitted => {
+            let text = format!("held by the PC{}, not started", since(target.admitted_at));
+            Some(Reason::new("target.admitted", text))
+        }
+    };
+    view
 }
 
 fn output_view(output: &Output) -> OutputView {

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt};
 use kanade_shared::id::PcId;
 use tokio::time::Instant;
@@ -37,6 +37,9 @@ const BATCH_PERIOD: Duration = Duration::from_millis(200);
 const BATCH_MESSAGES: usize = 5_000;
 /// Silence after which a PC without a connection is offline: three heartbeats.
 const SILENCE: chrono::Duration = chrono::Duration::seconds(90);
+/// Time that agents have to come back after the broker or this process began anew. Whoever neither
+/// has a connection then nor was heard since is offline.
+const COME_BACK: chrono::Duration = chrono::Duration::seconds(20);
 /// How often the silent are looked for.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often the broker's list of connections is read again.
@@ -76,6 +79,8 @@ struct Presence {
     /// Connections of the system client at the last list; 0 before the first.
     listed_connects: u64,
     listed_at: Instant,
+    /// Since when connections are heard without a break; absent while they are not.
+    listening_since: Option<DateTime<Utc>>,
 }
 
 /// Takes in heartbeats and connections until `stop`. `system` is a client of the broker's system
@@ -98,6 +103,7 @@ pub async fn run(flow: Flow, system: Option<Client>, stop: Stop) -> Result<(), P
         letters: Letters::default(),
         listed_connects: 0,
         listed_at: Instant::now(),
+        listening_since: None,
     };
     let run = async {
         // A PC that is taken over keeps its enrolment, and must not get another one.
@@ -216,6 +222,9 @@ impl Presence {
             if connects != self.listed_connects || self.listed_at.elapsed() >= LIST_PERIOD {
                 match list(&system).await {
                     Ok(connections) => {
+                        if connects != self.listed_connects {
+                            self.listening_since = Some(Utc::now());
+                        }
                         self.roster.listed(connections);
                         batch.came.extend(self.roster.pcs().cloned());
                         self.listed_connects = connects;
@@ -225,7 +234,12 @@ impl Presence {
                 }
             }
         }
-        let silent = self.flow.store.pcs_silent(Utc::now() - SILENCE).await?;
+        let now = Utc::now();
+        let since = self
+            .listening_since
+            .filter(|since| now - *since > COME_BACK);
+        let horizon = since.map_or(now - SILENCE, |since| since.max(now - SILENCE));
+        let silent = self.flow.store.pcs_silent(horizon).await?;
         let gone = silent.into_iter().filter(|pc_id| !self.roster.has(pc_id));
         batch.left.extend(gone);
         Ok(())

@@ -199,7 +199,7 @@ async fn close(flow: &Flow) -> Result<(), StoreError> {
 
 /// When each PC may be asked again.
 #[derive(Debug, Default)]
-struct Asked(HashMap<PcId, (Instant, Duration)>);
+pub struct Asked(HashMap<PcId, (Instant, Duration)>);
 
 impl Asked {
     /// Whether this PC may be asked now; then not again for a while.
@@ -217,7 +217,10 @@ impl Asked {
 }
 
 /// Asks PCs that are online for the results that should be here.
-async fn ask(flow: &Flow, asked: &mut Asked, now: DateTime<Utc>) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError`] when the database does not answer.
+pub async fn ask(flow: &Flow, asked: &mut Asked, now: DateTime<Utc>) -> Result<(), StoreError> {
     let lacking = flow.store.runs_lacking(now, TARGETS_AT_ONCE).await?;
     let mut by_pc: BTreeMap<PcId, Vec<RunKey>> = BTreeMap::new();
     for run in lacking {
@@ -251,6 +254,7 @@ pub async fn tidy(flow: &Flow, now: DateTime<Utc>) -> Result<(), StoreError> {
     let mut tx = flow.store.begin().await?;
     tx.commands_retire(now - RESULT_ON_ITS_WAY).await?;
     tx.expired_delete().await?;
+    tx.behind_end().await?;
     let before = now - TimeDelta::days(RESULT_DAYS);
     tx.dead_letters_prune(before, DEAD_LETTERS).await?;
     tx.commit().await?;

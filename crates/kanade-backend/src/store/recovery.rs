@@ -99,6 +99,18 @@ impl Tx {
         self.set_meta(GENERATION, &now.to_string()).await
     }
 
+    /// Forgets that the database was behind once nothing can come of it any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not stored.
+    pub async fn behind_end(&mut self) -> Result<(), StoreError> {
+        if self.behind().await?.is_none() {
+            self.clear_meta(SINCE).await?;
+            self.clear_meta(FROM).await?;
+        }
+        Ok(())
+    }
+
     /// Notes that database and broker agree now.
     ///
     /// # Errors

@@ -188,3 +188,25 @@ async fn definitions_and_groups_are_copied_and_removed() {
     .await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_broker_that_dies_while_documents_are_published_has_all_of_them_in_the_end() {
+    let mut world = World::start().await;
+    let pcs = pcs(2000);
+    enrol_many(&world.flow, &pcs).await;
+    let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
+    world.document_of(&Scope::Pc(pcs[0].clone()), exec).await;
+    world.nats.kill9();
+    world.nats.restart().await;
+    let js = world.js().await;
+    wait::until(
+        "all are there",
+        std::time::Duration::from_secs(60),
+        async || {
+            let there = kept::subjects(&js, EXEC_STREAM, "commands.pc.*").await;
+            there.is_ok_and(|there| there.len() == 2000)
+        },
+    )
+    .await;
+    world.stop().await;
+}

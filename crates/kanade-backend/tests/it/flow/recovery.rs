@@ -123,6 +123,71 @@ async fn a_new_database_takes_back_what_the_broker_has() {
 }
 
 #[tokio::test]
+async fn an_older_copy_of_the_database_learns_what_was_issued_stopped_and_done_since() {
+    let world = World::start().await;
+    let pcs = world.enrol(&["pc-1", "pc-2"]).await;
+    let kept = world.exec(None, Reach::Fixed).await.exec_id;
+    world.document_of(&Scope::All, kept).await;
+    wait::until("database and broker agree", wait::LONG, async || {
+        world.flow.counters.passes.get() > 0
+    })
+    .await;
+    world.stop().await;
+    let copy = tempfile::tempdir().unwrap();
+    let file = "kanade.db";
+    fs::copy(world.folder.path().join(file), copy.path().join(file)).unwrap();
+    let world = world.reopen(|_| ()).await;
+    let stop = StopRequest {
+        action: StopAction::Withdraw,
+        reason: None,
+    };
+    world
+        .flow
+        .fleet
+        .exec_stop(kept, &stop, &Operator::local())
+        .await
+        .unwrap();
+    let late = world.enrol(&["pc-3"]).await;
+    let since = world.exec(None, Reach::Fixed).await.exec_id;
+    let document = world.document_of(&Scope::All, since).await;
+    assert!(document.stops.iter().any(|stop| stop.exec_id == kept));
+    let now = since.issued_at().unwrap();
+    let results: Vec<_> = [&pcs[0], &late[0]]
+        .map(|pc| result(since, pc, Outcome::Ok, now))
+        .into();
+    send(&world.js().await, &results).await;
+    world
+        .until_exec("two are done", since, |view| {
+            view.counts.of(Outcome::Ok) == 2
+        })
+        .await;
+
+    let world = world
+        .reopen(|folder| {
+            for beside in ["kanade.db-wal", "kanade.db-shm"] {
+                fs::remove_file(folder.path().join(beside)).ok();
+            }
+            fs::copy(copy.path().join(file), folder.path().join(file)).unwrap();
+        })
+        .await;
+    let view = world
+        .until_exec("what was issued since is back", since, |view| {
+            view.counts.of(Outcome::Ok) == 2
+        })
+        .await;
+    assert_eq!((view.counts.targets, view.counts.pending), (3, 1));
+    let stopped = world
+        .until_exec("the stop is back", kept, |view| view.stop.is_some())
+        .await;
+    assert_eq!(stopped.counts.of(Outcome::Withdrawn), 2);
+    let later = world.exec(Some(&pcs[..1]), Reach::Fixed).await.exec_id;
+    world.document_of(&Scope::Pc(pcs[0].clone()), later).await;
+    let all = world.document_of(&Scope::All, since).await;
+    assert!(all.commands.iter().all(|command| command.exec_id != kept));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_result_of_an_exec_that_nobody_issued_is_put_aside() {
     let world = World::start().await;
     let pcs = world.enrol(&["pc-1"]).await;

@@ -49,7 +49,7 @@ impl World {
             .await
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let flow = open(&nats, &folder).await;
+        let flow = open(nats.client().await, &folder).await;
         Self {
             nats,
             folder,
@@ -84,7 +84,7 @@ impl World {
         ensure_jetstream_resources(&nats.jetstream().await)
             .await
             .unwrap();
-        let flow = open(&nats, &folder).await;
+        let flow = open(nats.client().await, &folder).await;
         let world = Self {
             nats,
             folder,
@@ -188,13 +188,13 @@ impl World {
     }
 }
 
-async fn open(nats: &Nats, folder: &TempDir) -> Flow {
+/// The loops' parts over this connection, with the database in this folder.
+pub(super) async fn open(client: async_nats::Client, folder: &TempDir) -> Flow {
     let store = Store::open(&folder.path().join("kanade.db")).await.unwrap();
     let (publisher, room) = (Nudge::new(), ExecRoom::new());
     let changes = Changes::new(store.last_change().await.unwrap());
     let (hub, nudge) = (changes.clone(), publisher.clone());
     let fleet = Fleet::new(store.clone(), hub, nudge, None, room.clone());
-    let client = nats.client().await;
     Flow::new(store, fleet, client, changes, publisher, room)
         .await
         .unwrap()

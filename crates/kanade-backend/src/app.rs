@@ -57,11 +57,17 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         () = stop.cancelled() => return Ok(()),
     };
     info!(took = ?began.elapsed(), "database and broker serve");
-    let done = match start(&config, &secrets, &store, &way, address).await {
-        Ok(backend) => {
+    // Until it returns, a start has begun nothing that would have to end in order.
+    let started = tokio::select! {
+        started = start(&config, &secrets, &store, &way, address) => started.map(Some),
+        () = stop.cancelled() => Ok(None),
+    };
+    let done = match started {
+        Ok(Some(backend)) => {
             backend.serve(listener, stop, began).await;
             Ok(())
         }
+        Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
     store.close().await;

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use crate::api::ListenError;
+use crate::api::{ListenError, causes};
 use crate::broker::BrokerError;
 use crate::config::ConfigError;
 use crate::secrets::SecretsError;
@@ -51,10 +51,8 @@ impl Failure {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("error: {}", self.error);
-        let mut cause = self.error.source();
-        while let Some(next) = cause {
-            text.push_str(&format!("\n  why: {next}"));
-            cause = next.source();
+        for cause in causes(&*self.error) {
+            text.push_str(&format!("\n  why: {cause}"));
         }
         if let Some(help) = &self.help {
             text.push_str(&format!("\n  try: {help}"));

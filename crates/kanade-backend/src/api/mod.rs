@@ -41,7 +41,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::changes::Changes;
 use crate::config::Limits;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Operator};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::tasks::Stop;
@@ -64,8 +64,8 @@ pub trait BrokerDoor: Send + Sync {
     fn tail(&self, run: RequestId) -> BoxFuture<'_, Answer<()>>;
     /// What a reconcile of the broker's resources would do.
     fn plan(&self) -> BoxFuture<'_, Answer<Plan>>;
-    /// Does it.
-    fn apply(&self) -> BoxFuture<'_, Answer<Report>>;
+    /// Does it, in the name of `by`.
+    fn apply(&self, by: Operator) -> BoxFuture<'_, Answer<Report>>;
 }
 
 /// What the API needs of the backend.

@@ -100,10 +100,14 @@ fn status(error: &FleetError) -> StatusCode {
 /// The causes of an error, outermost first.
 #[must_use]
 pub fn causes(error: &dyn std::error::Error) -> Vec<String> {
-    let mut causes = Vec::new();
+    let mut causes: Vec<String> = Vec::new();
     let mut cause = error.source();
     while let Some(next) = cause {
-        causes.push(next.to_string());
+        let text = next.to_string();
+        // Some libraries repeat a cause in their own text.
+        if causes.last().is_none_or(|said| !said.ends_with(&text)) {
+            causes.push(text);
+        }
         cause = next.source();
     }
     causes

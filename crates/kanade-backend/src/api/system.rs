@@ -121,9 +121,9 @@ async fn bootstrap_plan(State(state): State<ApiState>, headers: HeaderMap) -> An
 )]
 async fn bootstrap_apply(
     State(state): State<ApiState>,
-    _operator: Operator,
+    operator: Operator,
 ) -> Answer<Body<Report>> {
-    Ok(Body(state.broker.apply().await?))
+    Ok(Body(state.broker.apply(operator).await?))
 }
 
 /// All numbers, as OpenMetrics text.

@@ -1,15 +1,19 @@
 //! What the API asks of those who talk to the broker.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kanade_shared::bootstrap::{BootstrapError, Plan, Report};
+use kanade_shared::bootstrap::{BootstrapError, Outcome, Plan, Report};
 use kanade_shared::id::RequestId;
 
 use crate::api::{Answer, ApiError, BrokerDoor, causes};
 use crate::broker::bootstrap::{self, Sizing};
+use crate::fleet::{FleetError, Operator};
 use crate::flow::Flow;
 use crate::services::{TailError, Tails};
+use crate::store::StoreError;
 
 /// The broker, as far as the API may use it.
 pub(super) struct Door {
@@ -42,10 +46,35 @@ impl BrokerDoor for Door {
             .boxed()
     }
 
-    fn apply(&self) -> BoxFuture<'_, Answer<Report>> {
-        bootstrap::apply(&self.flow.client, self.sizing)
-            .map(|done| done.map_err(told))
-            .boxed()
+    fn apply(&self, by: Operator) -> BoxFuture<'_, Answer<Report>> {
+        async move {
+            let report = bootstrap::apply(&self.flow.client, self.sizing)
+                .await
+                .map_err(told)?;
+            if !report.is_unchanged() {
+                self.note(&by, &report).await.map_err(FleetError::from)?;
+            }
+            Ok(report)
+        }
+        .boxed()
+    }
+}
+
+impl Door {
+    /// The audit row of a reconcile that changed something.
+    async fn note(&self, by: &Operator, report: &Report) -> Result<(), StoreError> {
+        let changed: BTreeMap<_, _> = report
+            .resources
+            .iter()
+            .filter(|(_, outcome)| **outcome != Outcome::Kept)
+            .collect();
+        let detail = serde_json::json!({ "resources": changed });
+        let mut tx = self.flow.store.begin().await?;
+        tx.audit_insert(&by.account_id, "bootstrap.apply", "broker", &detail)
+            .await?;
+        tx.commit().await?;
+        self.flow.publisher.nudge();
+        Ok(())
     }
 }
 

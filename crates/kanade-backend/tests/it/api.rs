@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use kanade_backend::api::{self, Answer, ApiError, BrokerDoor, Parts, Token};
 use kanade_backend::changes::{Changes, Topic};
 use kanade_backend::config::Limits;
-use kanade_backend::fleet::{ExecRoom, Fleet};
+use kanade_backend::fleet::{ExecRoom, Fleet, Operator};
 use kanade_backend::health::{self, Health};
 use kanade_backend::metrics::Metrics;
 use kanade_backend::store::Store;
@@ -40,7 +40,7 @@ impl BrokerDoor for NoBroker {
         // Never answers, for the test of the time limit.
         std::future::pending().boxed()
     }
-    fn apply(&self) -> BoxFuture<'_, Answer<Report>> {
+    fn apply(&self, _: Operator) -> BoxFuture<'_, Answer<Report>> {
         async { Err(gone()) }.boxed()
     }
 }

@@ -2,77 +2,17 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
 
-use kanade_testkit::{nats, ports, wait};
+use kanade_testkit::{nats, ports};
 
-/// Longest start of a debug build on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-
-fn backend(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kanade-backend"));
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env(nats::BINARY, nats::binary())
-        .arg("run")
-        .arg("--data-dir")
-        .arg(data)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
+use crate::running::{Running, backend};
 
 /// What is told on standard error, without log lines, folders and ports.
 fn told(output: &Output, data: &Path) -> String {
     let text = String::from_utf8_lossy(&output.stderr).replace(&data.display().to_string(), "DATA");
     let lines = text.lines().skip_while(|line| !line.starts_with("error:"));
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Ends the process when a test fails half-way.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-impl Running {
-    async fn start(data: &Path, port: u16) -> Self {
-        let mut command = backend(data);
-        command.args([
-            "--listen",
-            &format!("127.0.0.1:{port}"),
-            "--broker-port",
-            "0",
-        ]);
-        let running = Self(command.stderr(Stdio::null()).spawn().unwrap());
-        let url = format!("http://127.0.0.1:{port}/readyz");
-        wait::until("the backend is ready", READY_WITHIN, async || {
-            reqwest::get(&url)
-                .await
-                .is_ok_and(|answer| answer.status() == 200)
-        })
-        .await;
-        running
-    }
-
-    /// Asks it to stop and returns whether it ended well.
-    async fn terminate(mut self) -> bool {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let mut status = None;
-        wait::until("the backend ended", READY_WITHIN, async || {
-            status = self.0.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        status.unwrap().success()
-    }
 }
 
 #[tokio::test]

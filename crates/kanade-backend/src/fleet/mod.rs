@@ -18,6 +18,7 @@ mod page;
 mod requests;
 mod results;
 mod room;
+pub mod rules;
 mod scripts;
 mod stops;
 mod system;

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::execs::{self, Draft};
 use super::{Fleet, FleetError, FleetResult, Operator};
 use crate::changes::Topic;
-use crate::projector::rules::{self, Ledger};
+use crate::fleet::rules::{self, Ledger};
 use crate::store::Tx;
 use crate::store::intake::TargetRow;
 

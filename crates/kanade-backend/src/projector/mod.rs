@@ -17,7 +17,7 @@ pub mod position;
 pub mod pressure;
 pub mod reader;
 pub mod results;
-pub mod rules;
+pub use crate::fleet::rules;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::stops::end;
 use super::{World, everybody, pc};
-use crate::projector::rules;
+use crate::fleet::rules;
 use crate::store::intake::TargetRow;
 
 const PCS: usize = 5;

@@ -8,7 +8,7 @@ use kanade_shared::wire::command::StopAction;
 use kanade_shared::wire::result::Outcome;
 
 use super::{World, everybody, pc};
-use crate::projector::rules::{self, Ledger};
+use crate::fleet::rules::{self, Ledger};
 use crate::store::intake::TargetRow;
 
 impl World {

@@ -157,3 +157,16 @@ fn the_head_says_who_is_not_there() {
     };
     insta::assert_snapshot!(head(&mixed(), &when), @"exec 0193a7f20000  3 PCs: 1 offline (kept for them until 14:32)");
 }
+
+#[test]
+fn outputs_of_which_the_end_is_not_known_are_not_put_together() {
+    let long = |pc: &str, sha256: Option<&str>| {
+        let mut result = with(&fixtures::target(pc, 1, Some(Outcome::Ok)), "same head", "");
+        result.stdout.stored_bytes = 5_000;
+        result.stdout.sha256 = sha256.map(Into::into);
+        key(&result)
+    };
+    assert_eq!(long("a", Some("x")), long("b", Some("x")));
+    assert_ne!(long("a", Some("x")), long("b", Some("y")));
+    assert_ne!(long("a", None), long("b", None));
+}

@@ -205,12 +205,15 @@ fn reconnect_ms(attempts: usize) -> u64 {
     )
 }
 
+/// The life of a broker, and its number for the connection: a restarted one counts anew.
+type ConnectionId = (String, u64);
+
 struct Receiver {
     client: async_nats::Client,
     pc_id: PcId,
     events: mpsc::Sender<LinkEvent>,
-    /// The broker's number of the connection that was told of; `None` while there is none.
-    connection: Option<u64>,
+    /// The connection that was told of; `None` while there is none.
+    connection: Option<ConnectionId>,
     /// Newest sequence heard per subject over this connection.
     sequences: HashMap<String, u64>,
 }
@@ -239,12 +242,12 @@ impl Receiver {
     }
 
     async fn connected(&mut self) {
-        let connection = self.connection_number();
+        let connection = self.connection_id();
         if self.connection == connection && connection.is_some() {
             return;
         }
         self.disconnected().await;
-        self.connection = Some(connection.unwrap_or(0));
+        self.connection = Some(connection.unwrap_or_default());
         self.sequences.clear();
         self.tell(LinkEvent::Up(self.client.clone())).await;
     }
@@ -257,8 +260,8 @@ impl Receiver {
 
     /// The client tells of a connection a little later than it delivers over it.
     async fn handle_message(&mut self, message: Message) {
-        let number = self.connection_number();
-        if number.is_some() && number != self.connection {
+        let connection = self.connection_id();
+        if connection.is_some() && connection != self.connection {
             self.connected().await;
         }
         let subject = message.subject.to_string();
@@ -300,8 +303,9 @@ impl Receiver {
         Some(Heard::Commands(scope, document, hash))
     }
 
-    fn connection_number(&self) -> Option<u64> {
-        self.client.try_server_info().map(|server| server.client_id)
+    fn connection_id(&self) -> Option<ConnectionId> {
+        let server = self.client.try_server_info()?;
+        Some((server.server_id, server.client_id))
     }
 
     async fn tell(&self, event: LinkEvent) {

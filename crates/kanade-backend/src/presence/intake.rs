@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use kanade_shared::id::{ExecId, PcId};
 use kanade_shared::subject::{self, Scope};
 use kanade_shared::wire::command::Rev;
@@ -135,12 +136,20 @@ fn note_changes(heartbeats: &[Heartbeat], known: &HashMap<PcId, KnownPc>, live: 
     }
 }
 
+/// A rev is near the unix time in milliseconds. A backend's clock may have been wrong, but a PC
+/// that claims more than this would only use the numbers up, so that nobody could be told anything.
+fn highest_believable(now: DateTime<Utc>) -> Rev {
+    let ahead = now + chrono::Duration::days(366);
+    Rev(u64::try_from(ahead.timestamp_millis()).unwrap_or(0))
+}
+
 /// Raises the floors of scopes of which somebody holds more than was reserved; says which.
 async fn raise_floors(
     tx: &mut Tx,
     flow: &Flow,
     heartbeats: &[Heartbeat],
 ) -> Result<Vec<Scope>, StoreError> {
+    let believable = highest_believable(tx.now());
     let mut heard: HashMap<Scope, (Rev, bool)> = HashMap::new();
     for heartbeat in heartbeats {
         let own = Scope::Pc(heartbeat.pc_id.clone());
@@ -149,7 +158,11 @@ async fn raise_floors(
                 continue;
             }
             // Above the twin, or the PC would go on refusing it.
-            let rev = Rev(held.rev.0 + u64::from(held.twin));
+            let rev = Rev(held.rev.0.saturating_add(u64::from(held.twin)));
+            if rev > believable {
+                tracing::warn!(pc_id = %heartbeat.pc_id, scope = %held.scope, rev = rev.0, "a PC claims a rev that no backend can have given; it is ignored");
+                continue;
+            }
             let entry = heard.entry(held.scope.clone()).or_default();
             entry.0 = entry.0.max(rev);
             entry.1 |= held.twin;

@@ -12,15 +12,20 @@
 //! **Invariant:** a listener sees every event of its topics after its start, or a reset.
 //! **Invariant:** publishing never waits for a listener.
 
-use std::collections::{HashMap, VecDeque};
+mod listener;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use kanade_shared::api::events::LiveEvent;
-use kanade_shared::id::{ExecId, RequestId};
+use kanade_shared::id::{ExecId, PcId, RequestId};
 use tokio::sync::Notify;
+
+pub use listener::Listener;
+use listener::Start;
 
 /// Events that are kept for those who come back.
 pub const RING_EVENTS: usize = 10_000;
@@ -186,10 +191,16 @@ impl Changes {
     /// Tells listeners what the committed transaction `change` made different.
     pub fn publish(&self, change: u64, events: Vec<(Topic, LiveEvent)>) {
         let mut hub = self.lock();
+        let late = change < hub.current;
         hub.current = hub.current.max(change);
         if events.is_empty() {
             return;
         }
+        let events = if late {
+            hub.without_outdated(change, events)
+        } else {
+            events
+        };
         let batch = Arc::new(Batch::new(Some(change), events));
         hub.keep(batch.clone());
         hub.deliver(&batch);
@@ -234,12 +245,7 @@ impl Changes {
         let id = hub.next_listener;
         hub.next_listener += 1;
         hub.listeners.insert(id, queue.clone());
-        Listener {
-            hub: self.clone(),
-            id,
-            queue,
-            start: Some(start),
-        }
+        Listener::new(self.clone(), id, queue, start)
     }
 
     fn lock(&self) -> MutexGuard<'_, Hub> {
@@ -249,6 +255,25 @@ impl Changes {
 }
 
 impl Hub {
+    /// A transaction may be published after a later one. What the later one said of the same
+    /// thing is newer, and must stay the last word.
+    fn without_outdated(
+        &self,
+        change: u64,
+        mut events: Vec<(Topic, LiveEvent)>,
+    ) -> Vec<(Topic, LiveEvent)> {
+        let later: Vec<_> = self
+            .ring
+            .iter()
+            .filter(|batch| batch.change > Some(change))
+            .collect();
+        let said: HashSet<_> = later.iter().flat_map(|batch| batch.things()).collect();
+        events.retain(|(topic, event)| {
+            thing(event).is_none_or(|thing| !said.contains(&(*topic, thing)))
+        });
+        events
+    }
+
     fn keep(&mut self, batch: Arc<Batch>) {
         self.ring_events += batch.events.len();
         self.ring.push_back(batch);
@@ -297,6 +322,12 @@ impl Hub {
 }
 
 impl Batch {
+    fn things(&self) -> impl Iterator<Item = (Topic, Thing<'_>)> {
+        self.events
+            .iter()
+            .filter_map(|event| Some((event.topic, thing(&event.event)?)))
+    }
+
     fn new(change: Option<u64>, events: Vec<(Topic, LiveEvent)>) -> Self {
         let event = |(topic, event)| Event {
             topic,
@@ -307,6 +338,26 @@ impl Batch {
             change,
             events: events.into_iter().map(event).collect(),
         }
+    }
+}
+
+/// What an event shows the state of.
+#[derive(PartialEq, Eq, Hash)]
+enum Thing<'a> {
+    Agent(&'a PcId),
+    Exec(ExecId),
+    Target(&'a PcId),
+}
+
+fn thing(event: &LiveEvent) -> Option<Thing<'_>> {
+    match event {
+        LiveEvent::Agent { agent } => Some(Thing::Agent(&agent.pc_id)),
+        LiveEvent::Exec { exec } => Some(Thing::Exec(exec.exec_id)),
+        LiveEvent::Target { target, .. } => Some(Thing::Target(&target.pc_id)),
+        LiveEvent::Reset
+        | LiveEvent::Result { .. }
+        | LiveEvent::Tail { .. }
+        | LiveEvent::Unknown => None,
     }
 }
 
@@ -337,102 +388,6 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How a listener begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    Reset(u64),
-    Resumed(u64),
-}
-
-/// One that listens; dropping it ends that.
-pub struct Listener {
-    hub: Changes,
-    id: u64,
-    queue: Arc<Queue>,
-    start: Option<Start>,
-}
-
-impl Listener {
-    /// The next piece of the event stream, as text of server-sent events: one or more whole
-    /// events. Only the last event of a change has an `id`, so that one who is cut off in the
-    /// middle of a change gets all of it again.
-    pub async fn next(&mut self) -> String {
-        if let Some(start) = self.start.take() {
-            return match start {
-                Start::Reset(change) => reset(change),
-                Start::Resumed(change) => {
-                    format!("id: {change}\nevent: resumed\ndata: {{\"kind\":\"resumed\"}}\n\n")
-                }
-            };
-        }
-        loop {
-            if let Some(text) = self.take() {
-                return text;
-            }
-            self.queue.ready.notified().await;
-        }
-    }
-
-    fn take(&self) -> Option<String> {
-        let (lost, batch) = {
-            let mut waiting = self.queue.lock();
-            let (lost, batch) = (waiting.reset.take(), waiting.batches.pop_front());
-            if let Some(batch) = &batch {
-                waiting.events -= self.mine(batch).count();
-            }
-            (lost, batch)
-        };
-        if lost.is_none() && batch.is_none() {
-            return None;
-        }
-        let mut text = lost.map(reset).unwrap_or_default();
-        if let Some(batch) = batch {
-            self.write(&batch, &mut text);
-        }
-        Some(text)
-    }
-
-    fn mine<'a>(&'a self, batch: &'a Batch) -> impl Iterator<Item = &'a Event> {
-        batch
-            .events
-            .iter()
-            .filter(|event| self.queue.topics.contains(&event.topic))
-    }
-
-    fn write(&self, batch: &Batch, text: &mut String) {
-        let mut mine = self.mine(batch).peekable();
-        while let Some(event) = mine.next() {
-            if let (Some(change), None) = (batch.change, mine.peek()) {
-                text.push_str(&format!("id: {change}\n"));
-            }
-            text.push_str(&format!(
-                "event: {}\ndata: {}\n\n",
-                event.topic,
-                event.json()
-            ));
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let mut hub = self.hub.lock();
-        hub.listeners.remove(&self.id);
-        for topic in &self.queue.topics {
-            if let Some(interest) = hub.topics.get_mut(topic) {
-                interest.listeners -= 1;
-                if interest.listeners == 0 {
-                    interest.left = Some(Instant::now());
-                }
-            }
-        }
-    }
-}
-
-fn reset(change: u64) -> String {
-    format!("id: {change}\nevent: reset\ndata: {{\"kind\":\"reset\"}}\n\n")
 }
 
 #[cfg(test)]

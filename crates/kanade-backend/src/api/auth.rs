@@ -48,10 +48,12 @@ pub(super) async fn require_token(
 ) -> Answer<Response> {
     let known = bearer(request.headers()).is_some_and(|token| state.token.is(token));
     // Guesses have a rate of their own, so that they cannot use up the operator's.
-    let (limit, who) = if known {
-        (&state.rate, LOCAL)
-    } else {
-        (&state.guesses, "nobody")
+    let of_agent = request.uri().path().starts_with(super::AGENT_PREFIX);
+    let (limit, who) = match (known, of_agent) {
+        (true, false) => (&state.rate, LOCAL),
+        // A fleet that fetches a script all at once must not lock its operator out.
+        (true, true) => (&state.agents, "agents"),
+        (false, _) => (&state.guesses, "nobody"),
     };
     limit.admit(who)?;
     if !known {

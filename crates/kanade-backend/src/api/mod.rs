@@ -53,6 +53,8 @@ pub use serve::{ListenError, listen, serve};
 
 /// Jobs and scripts may be this many times as large as other bodies.
 const SCRIPT_TIMES: u64 = 6;
+/// All agents together may ask this many times as often as one operator.
+const AGENTS_TIMES: u32 = 10;
 /// Where agents ask.
 const AGENT_PREFIX: &str = "/agent/v1";
 /// An upload of output goes on as long as an agent's link needs.
@@ -95,6 +97,7 @@ pub(crate) struct ApiState(Arc<Shared>);
 pub(crate) struct Shared {
     parts: Parts,
     rate: limits::Rate,
+    agents: limits::Rate,
     guesses: limits::Rate,
 }
 
@@ -167,11 +170,11 @@ pub fn router(parts: Parts) -> Router {
         .layer(DefaultBodyLimit::max(bytes(parts.limits.body_bytes)))
         .layer(in_time(longest));
     let metrics = parts.metrics.clone();
-    let (rate, guesses) = (limits::Rate::new(rate), limits::Rate::new(rate));
     let state = ApiState(Arc::new(Shared {
         parts,
-        rate,
-        guesses,
+        rate: limits::Rate::new(rate),
+        agents: limits::Rate::new(rate.saturating_mul(AGENTS_TIMES)),
+        guesses: limits::Rate::new(rate),
     }));
     guarded
         .merge(uploads.layer(in_time(UPLOAD_TIME)))

@@ -1,6 +1,8 @@
 //! What a listener of the hub sees, and what it is told when it cannot see everything.
 
 use super::*;
+use kanade_shared::api::execs::{TargetState, TargetView};
+use kanade_shared::id::Attempt;
 use kanade_shared::wire::agent::TailChunk;
 
 fn run(n: u128) -> RequestId {
@@ -72,6 +74,56 @@ async fn one_who_saw_a_late_published_change_misses_none_of_the_higher_ones() {
     changes.publish(3, vec![event(1, "third")]);
     let mut listener = changes.listen(topics, Some(1));
     assert_eq!(read(&mut listener).await, ["1 resumed", "3 third"]);
+}
+
+#[tokio::test]
+async fn what_is_published_late_never_hides_what_is_newer() {
+    let changes = Changes::new(0);
+    let exec = ExecId::parse(&format!("{:032x}", 9)).unwrap();
+    let target = |pc: &str, state| {
+        let target = TargetView {
+            pc_id: PcId::parse(pc).unwrap(),
+            attempt: Attempt::FIRST,
+            request_id: run(1),
+            state,
+            outcome: None,
+            provisional: false,
+            why: None,
+            exit_code: None,
+            started_at: None,
+            ended_at: None,
+            stopping: false,
+        };
+        let target = Box::new(target);
+        (
+            Topic::Exec(exec),
+            LiveEvent::Target {
+                exec_id: exec,
+                target,
+            },
+        )
+    };
+    let mut listener = changes.listen(vec![Topic::Exec(exec)], None);
+    changes.publish(2, vec![target("pc-1", TargetState::Ended)]);
+    let late = [
+        target("pc-1", TargetState::Pending),
+        target("pc-2", TargetState::Pending),
+    ];
+    changes.publish(1, late.to_vec());
+    let mut seen = String::new();
+    while let Ok(text) = tokio::time::timeout(Duration::ZERO, listener.next()).await {
+        seen.push_str(&text);
+    }
+    let last = |pc: &str| {
+        seen.lines()
+            .rfind(|line| line.contains(pc))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        last("pc-1").contains("ended") && last("pc-2").contains("pending"),
+        "{seen}"
+    );
 }
 
 #[tokio::test]

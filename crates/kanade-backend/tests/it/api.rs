@@ -305,6 +305,12 @@ async fn one_who_asks_too_fast_is_told_to_wait() {
     }
     let told = problem(server.ask(Method::GET, "/metrics"), 429).await;
     assert_eq!(told, "rate.exceeded: too many requests in a short time");
+    let body = format!("/agent/v1/bodies/{}", "0".repeat(64));
+    let agents = problem(server.ask(Method::GET, &body), 404).await;
+    assert!(
+        agents.starts_with("body.unknown"),
+        "agents have their own rate"
+    );
     let other = server.bare(Method::GET, "/metrics").bearer_auth("a guess");
     assert!(
         problem(other, 401).await.starts_with("auth.token"),

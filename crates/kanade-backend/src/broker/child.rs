@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::failure::{BrokerError, Cause, diagnose};
 use super::log::Lines;
+use super::watchdog;
 
 /// How long a broker may take to read a large store.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -41,6 +42,8 @@ pub(super) struct Launch {
 /// A broker that runs.
 #[derive(Debug)]
 pub(super) struct Running {
+    /// Before the child, so that it is gone before the child's id may be somebody else's.
+    watchdog: Option<Child>,
     child: Child,
     lines: Lines,
     reader: JoinHandle<()>,
@@ -109,7 +112,9 @@ impl Launch {
             Some(stderr) => tokio::spawn(lines.clone().follow(stderr)),
             None => tokio::spawn(async {}),
         };
+        let watchdog = child.id().and_then(watchdog::start);
         Ok(Running {
+            watchdog,
             child,
             lines,
             reader,
@@ -179,6 +184,7 @@ impl Running {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
+        self.watchdog = None;
         self.drain().await;
         match self.lines.last().last() {
             Some(line) => format!("{status}; its last line: {line}"),
@@ -196,6 +202,7 @@ impl Running {
             // It fails only for a process that is gone already.
             let _ = self.child.kill().await;
         }
+        self.watchdog = None;
         self.drain().await;
         info!("the broker is stopped");
     }

@@ -8,6 +8,7 @@
 //!
 //! **Invariant:** one broker per data folder: a lock is held as long as this lives.
 //! **Invariant:** it listens on loopback unless told otherwise.
+//! **Invariant:** it does not outlive the backend, not even one that is killed.
 //! **Invariant:** a store that can't be read is an error; no empty one takes its place.
 
 mod binary;
@@ -19,6 +20,7 @@ mod log;
 mod secrets;
 mod settings;
 mod supervise;
+mod watchdog;
 
 use std::fs::{File, TryLockError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};

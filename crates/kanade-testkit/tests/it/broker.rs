@@ -6,6 +6,7 @@ use std::path::Path;
 use kanade_backend::broker::{BrokerConfig, BrokerError, BrokerState, Cause, EmbeddedBroker};
 use kanade_backend::broker::{bootstrap, bootstrap::Sizing};
 use kanade_shared::bootstrap::{BootstrapError, Credentials, Outcome, Retry, connect};
+use kanade_testkit::backend::Backend;
 use kanade_testkit::{nats, ports, wait};
 use tempfile::TempDir;
 
@@ -175,20 +176,20 @@ async fn a_broker_that_a_killed_backend_left_behind_is_replaced() {
     let mut orphan = orphan(data.path());
     wait::until("the orphan has written its id", wait::LONG, async || {
         fs::read_to_string(data.path().join("broker/nats-server.pid"))
-            .is_ok_and(|text| text.trim() == orphan.id().to_string())
+            .is_ok_and(|text| text.trim() == orphan.0.id().to_string())
     })
     .await;
 
     // The child of a test stays as a zombie until it is waited for, and counts as gone.
     let broker = check(&config, &data).await.expect("it takes over");
-    let ended = orphan.try_wait().expect("it is our child");
+    let ended = orphan.0.try_wait().expect("it is our child");
     assert!(ended.is_some(), "the orphan was stopped");
-    assert_ne!(Some(orphan.id()), broker.health().borrow().pid);
+    assert_ne!(Some(orphan.0.id()), broker.health().borrow().pid);
     broker.stop().await;
 }
 
 #[cfg(unix)]
-fn orphan(data: &Path) -> std::process::Child {
+fn orphan(data: &Path) -> Orphan {
     std::process::Command::new(nats::binary())
         .arg("--config")
         .arg(
@@ -196,9 +197,46 @@ fn orphan(data: &Path) -> std::process::Child {
                 .expect("it is there")
                 .join("broker/nats-server.conf"),
         )
+        .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
+        .map(Orphan)
         .expect("nats-server can be started")
+}
+
+/// A broker that nobody watches but the test, which leaves none behind.
+#[cfg(unix)]
+struct Orphan(std::process::Child);
+
+#[cfg(unix)]
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        // Both fail only for a process that is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_backend_that_is_killed_leaves_no_broker_behind() {
+    let folder = data();
+    let mut backend = Backend::start(folder.path()).await;
+    let pid = backend.broker_pid();
+    backend.kill9();
+    wait::until("the broker is gone", wait::LONG, async || !runs(pid)).await;
+}
+
+/// Whether a process runs; one that has ended and wasn't waited for doesn't.
+#[cfg(unix)]
+fn runs(pid: u32) -> bool {
+    let pid = pid.to_string();
+    let output = std::process::Command::new("ps")
+        .args(["-o", "stat=", "-p", &pid])
+        .output();
+    let output = output.expect("there is a ps");
+    let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    !state.is_empty() && !state.starts_with('Z')
 }
 
 #[tokio::test]

@@ -52,7 +52,11 @@ pub async fn run(flow: Flow, stop: Stop) -> Result<(), std::convert::Infallible>
     }
 }
 
-async fn look(flow: &Flow) -> Result<(), async_nats::Error> {
+/// Looks at the stream once.
+///
+/// # Errors
+/// What the broker or the connection said.
+pub async fn look(flow: &Flow) -> Result<(), async_nats::Error> {
     let stream = flow.js.get_stream(STREAM).await?;
     let info = stream.cached_info();
     let Some(cap) = u64::try_from(info.config.max_bytes)

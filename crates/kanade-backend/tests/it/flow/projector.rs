@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kanade_backend::projector::{self, Projection};
+use kanade_backend::projector::{self, Projection, pressure};
 use kanade_backend::tasks::Stop;
 use kanade_shared::api::results::ResultQuery;
 use kanade_shared::api::system::SystemQuery;
@@ -265,5 +265,41 @@ async fn a_run_that_has_begun_is_running_and_hardware_is_on_its_pc() {
     })
     .await;
     assert_eq!(world.view(exec).await.counts.running, 0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn results_that_wait_unread_are_not_evicted_but_refused() {
+    let world = World::still().await;
+    let js = world.js().await;
+    let results = js.get_stream("RESULTS").await.unwrap();
+    let mut config = results.cached_info().config.clone();
+    config.max_bytes = 1 << 20;
+    js.update_stream(config).await.unwrap();
+    for _ in 0..10 {
+        let garbage = vec![b'x'; 60 << 10];
+        js.publish("results.pc-1.x", garbage.into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
+    }
+    pressure::look(&world.flow).await.unwrap();
+    let refused = async || {
+        let garbage = vec![b'x'; 900 << 10];
+        js.publish("results.pc-1.x", garbage.into())
+            .await
+            .unwrap()
+            .await
+            .is_err()
+    };
+    assert!(refused().await);
+    world.spawn();
+    wait::until("all are read", wait::LONG, async || {
+        world.dead_letters().await.len() == 10
+    })
+    .await;
+    pressure::look(&world.flow).await.unwrap();
+    assert!(!refused().await, "it takes results again");
     world.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use kanade_backend::fleet::Operator;
 use kanade_backend::publisher::kept;
+use kanade_backend::store::intake::TargetRow;
 use kanade_shared::api::catalogue::GroupWrite;
 use kanade_shared::api::execs::StopRequest;
 use kanade_shared::id::{GroupId, JobId};
@@ -208,5 +209,42 @@ async fn a_broker_that_dies_while_documents_are_published_has_all_of_them_in_the
         },
     )
     .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_document_that_would_be_too_large_lists_its_oldest_commands_and_the_rest_later() {
+    let world = World::start().await;
+    let pcs = world.enrol(&["pc-1"]).await;
+    let scope = Scope::Pc(pcs[0].clone());
+    let mut execs = Vec::new();
+    // Past the door, which refuses by its own estimate: straight into the database.
+    for n in 0..3 {
+        let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
+        let document = world.document_of(&scope, exec).await;
+        let mut command = document.commands.last().unwrap().clone();
+        command.exec_id = kanade_shared::id::ExecId::new(command.issued_at, [n; 10]);
+        command.run.args = vec!["x".repeat(100_000)];
+        execs.push(command);
+    }
+    let mut tx = world.flow.store.begin().await.unwrap();
+    for command in &execs {
+        tx.command_adopt(command, false, 0).await.unwrap();
+        let target = TargetRow::pending(command.exec_id, pcs[0].clone(), command.attempt, false);
+        tx.targets_insert(&[target]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    world.flow.publisher.nudge();
+    let document = world.document_of(&scope, execs[1].exec_id).await;
+    let size = serde_json::to_vec(&document).unwrap().len();
+    assert!(size <= kanade_shared::wire::DOCUMENT_MAX_BYTES, "{size}");
+    let lists = |n: usize| {
+        document
+            .commands
+            .iter()
+            .any(|c| c.exec_id == execs[n].exec_id)
+    };
+    assert!(lists(0) && lists(1) && !lists(2));
+    assert_eq!(world.flow.counters.oversized.get(), 1);
     world.stop().await;
 }

@@ -5,7 +5,7 @@ use std::fs;
 use kanade_backend::fleet::Operator;
 use kanade_shared::api::execs::StopRequest;
 use kanade_shared::api::system::SystemQuery;
-use kanade_shared::id::PcId;
+use kanade_shared::id::{JobId, PcId};
 use kanade_shared::subject::Scope;
 use kanade_shared::wire::command::{Reach, StopAction};
 use kanade_shared::wire::result::Outcome;
@@ -67,6 +67,15 @@ async fn a_new_database_takes_back_what_the_broker_has() {
         .await;
     let before = world.document_of(&Scope::All, live).await;
     let enrolled = world.desired(&pcs[0]).await.enrolled_at;
+    let yaml = "apiVersion: kanade/v1\nkind: Job\nid: hello # by hand\nversion: '1'\nrun:\n  shell: sh\n  script: echo\n";
+    let job = JobId::parse("hello").unwrap();
+    let operator = Operator::local();
+    world
+        .flow
+        .fleet
+        .job_apply(&job, yaml, None, false, &operator)
+        .await
+        .unwrap();
     let audit_before = audit_ids(&world).await;
     wait::until("the audit rows are on the broker", wait::LONG, async || {
         world.flow.counters.audit_copied.get() == audit_before.len() as u64
@@ -103,6 +112,8 @@ async fn a_new_database_takes_back_what_the_broker_has() {
         audit_before.iter().all(|id| ids.contains(id))
     })
     .await;
+    let job = world.flow.fleet.job_fetch(&job).await.unwrap();
+    assert_eq!(job.yaml.as_deref(), Some(yaml), "byte for byte");
     // What was killed does not come back with the next document of its scope.
     let next = world.exec(Some(&pcs[..1]), Reach::Fixed).await.exec_id;
     let document = world.document_of(&scope, next).await;

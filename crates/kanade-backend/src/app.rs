@@ -56,7 +56,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         way = Way::open(&config) => way?,
         () = stop.cancelled() => return Ok(()),
     };
-    info!(took = ?began.elapsed(), "database and broker serve");
+    info!(took = ?began.elapsed(), "the database is open and the broker known");
     // Until it returns, a start has begun nothing that would have to end in order.
     let started = tokio::select! {
         started = start(&config, &secrets, &store, &way, address) => started.map(Some),

@@ -1,7 +1,8 @@
 //! Stops and retries of an exec.
 //!
-//! A stop marks every command of the exec that may still matter. Targets that have not started
-//! get `withdrawn` at once, as the backend's word; what a PC reports later replaces it. A retry
+//! A stop marks every command of the exec that may still matter. Targets of which nothing was heard
+//! get `withdrawn` at once, as the backend's word; what a PC reports later replaces it. A PC that
+//! has the command may have started it in this very second, so its own word is awaited. A retry
 //! is a new attempt, in the own documents of its PCs, of targets that have ended.
 
 use kanade_shared::api::events::LiveEvent;
@@ -23,8 +24,10 @@ use crate::store::intake::TargetRow;
 enum Met {
     /// It had not started and never will.
     NeverStarts,
-    /// It runs, and is told to end.
+    /// It runs, or is about to, and is told to end.
     ToKill,
+    /// The PC has it and is told not to start it; it says whether it was in time.
+    ToldNot,
     /// It runs, and may end by itself.
     RunsOn,
     /// It had ended.
@@ -52,12 +55,12 @@ impl Fleet {
         let count = |what: Met| met.iter().filter(|(_, met)| *met == what).count() as u64;
         let told = met
             .iter()
-            .filter(|(_, met)| matches!(met, Met::NeverStarts | Met::ToKill));
+            .filter(|(_, met)| matches!(met, Met::NeverStarts | Met::ToldNot | Met::ToKill));
         let told: Vec<PcId> = told.map(|(pc_id, _)| pc_id.clone()).collect();
         let offline = tx.agents_offline_among(&told).await?;
         let detail = json!({
             "action": request.action,
-            "never_start": count(Met::NeverStarts),
+            "never_start": count(Met::NeverStarts) + count(Met::ToldNot),
             "to_kill": count(Met::ToKill),
             "already_ended": count(Met::Ended),
             "reason": request.reason,
@@ -72,7 +75,7 @@ impl Fleet {
             .await?;
         Ok(StopView {
             exec,
-            never_start: count(Met::NeverStarts),
+            never_start: count(Met::NeverStarts) + count(Met::ToldNot),
             to_kill: count(Met::ToKill),
             already_ended: count(Met::Ended),
             offline,
@@ -180,7 +183,7 @@ fn stop_all(
             Met::NeverStarts => {
                 rules::give_up(&mut target, Outcome::Withdrawn, reason.clone(), now);
             }
-            Met::ToKill => target.stopping = true,
+            Met::ToKill | Met::ToldNot => target.stopping = true,
             Met::RunsOn | Met::Ended => {}
         }
         if target.newest {
@@ -194,8 +197,9 @@ fn stop_all(
 
 fn meet(target: &TargetRow, action: StopAction) -> Met {
     match (target.state, action) {
-        (TargetState::Pending | TargetState::Admitted, _) => Met::NeverStarts,
-        (TargetState::Running, StopAction::Kill) => Met::ToKill,
+        (TargetState::Pending, _) => Met::NeverStarts,
+        (TargetState::Admitted, StopAction::Withdraw) => Met::ToldNot,
+        (TargetState::Admitted | TargetState::Running, StopAction::Kill) => Met::ToKill,
         (TargetState::Running, StopAction::Withdraw) => Met::RunsOn,
         // Said again, a stop counts what it had met the first time.
         (TargetState::Ended, _) if target.outcome == Some(Outcome::Withdrawn) => Met::NeverStarts,

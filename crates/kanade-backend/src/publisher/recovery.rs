@@ -277,16 +277,20 @@ fn adopted_exec(scope: &Scope, command: &Command) -> ExecRow {
 /// What a stop does to a target that has not ended; `false`: nothing.
 pub fn stop_target(target: &mut TargetRow, action: StopAction, now: DateTime<Utc>) -> bool {
     match target.state {
-        TargetState::Pending | TargetState::Admitted => {
+        TargetState::Pending => {
             let reason = Reason::new("stopped", "an operator stopped it before it started");
             target.stopping = true;
             rules::give_up(target, Outcome::Withdrawn, reason, now)
+        }
+        TargetState::Admitted if !target.stopping => {
+            target.stopping = true;
+            true
         }
         TargetState::Running if action == StopAction::Kill && !target.stopping => {
             target.stopping = true;
             true
         }
-        TargetState::Running | TargetState::Ended => false,
+        TargetState::Admitted | TargetState::Running | TargetState::Ended => false,
     }
 }
 

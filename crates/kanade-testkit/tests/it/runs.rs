@@ -88,7 +88,7 @@ async fn what_is_excluded_does_not_run_and_a_group_means_its_members() {
 async fn nobody_and_unknown_groups_are_refused_at_the_door() {
     let fleet = Fleet::start().await;
     let nobody = exec(script("true"), Targets::default());
-    assert_eq!(fleet.backend.issue(&nobody).await.unwrap_err().status, 422);
+    assert_eq!(fleet.backend.issue(&nobody).await.unwrap_err().status, 400);
     let missing = Targets {
         groups: vec![GroupId::parse("lba").unwrap()],
         ..Targets::default()

@@ -36,11 +36,12 @@ fn running(facts: &TargetFacts) -> Reason {
 
 fn admitted(facts: &TargetFacts, now: DateTime<Utc>) -> Reason {
     let since = clause("held by the PC since", facts.target.admitted_at);
-    let text = format!(
-        "{since}, not started{}{}",
-        offline(facts),
-        expires(facts, now)
-    );
+    let state = if facts.target.stopping {
+        "told not to start"
+    } else {
+        "not started"
+    };
+    let text = format!("{since}, {state}{}{}", offline(facts), expires(facts, now));
     Reason::new("target.admitted", text)
 }
 
@@ -148,6 +149,18 @@ mod tests {
             text(&facts),
             "offline since 2027-01-15 07:52:00 UTC, queued, expires 2027-01-15 09:00:00 UTC"
         );
+    }
+
+    #[test]
+    fn what_is_held_and_stopped_says_that_the_pc_was_told() {
+        let mut facts = facts();
+        facts.target.state = TargetState::Admitted;
+        facts.target.admitted_at = Some(time(1));
+        assert!(
+            text(&facts).starts_with("held by the PC since 2027-01-15 08:01:00 UTC, not started")
+        );
+        facts.target.stopping = true;
+        assert!(text(&facts).contains(", told not to start, expires"));
     }
 
     #[test]

@@ -195,11 +195,28 @@ fn filter(select: &mut QueryBuilder<Sqlite>, query: &ResultQuery) {
     if let Some(pc_id) = &query.pc_id {
         select.push(" AND pc_id = ").push_bind(pc_id.to_string());
     }
+    // An exec or a PC has few results, a job or an outcome may have most of all: written as an
+    // expression, they are no reason to choose their index then.
+    let few = query.exec_id.is_some() || query.pc_id.is_some();
     if let Some(job_id) = &query.job_id {
-        select.push(" AND job_id = ").push_bind(job_id.to_string());
+        let column = if few {
+            "COALESCE(job_id, '')"
+        } else {
+            "job_id"
+        };
+        select
+            .push(format_args!(" AND {column} = "))
+            .push_bind(job_id.to_string());
     }
     if let Some(outcome) = query.outcome {
-        select.push(" AND outcome = ").push_bind(outcome.as_str());
+        let column = if few {
+            "COALESCE(outcome, '')"
+        } else {
+            "outcome"
+        };
+        select
+            .push(format_args!(" AND {column} = "))
+            .push_bind(outcome.as_str());
     }
 }
 

@@ -190,6 +190,7 @@ CREATE TABLE results (
 CREATE INDEX results_by_exec ON results (exec_id);
 CREATE INDEX results_by_pc ON results (pc_id);
 CREATE INDEX results_by_job ON results (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX results_by_job_and_outcome ON results (job_id, outcome) WHERE job_id IS NOT NULL;
 CREATE INDEX results_by_outcome ON results (outcome);
 
 CREATE TABLE outputs (

@@ -48,9 +48,6 @@ pub struct Revs {
     pub floor: Rev,
 }
 
-const COMMAND_COLUMNS: &str =
-    "exec_id, attempt, wide, reach, issued_at, deadline, over_at, command, stop";
-
 impl Store {
     /// Every command that may still matter.
     ///
@@ -361,13 +358,16 @@ impl Tx {
         rev: Rev,
     ) -> Result<(), StoreError> {
         for keys in keys.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new("UPDATE commands SET listed_rev = ");
-            update.push_bind(integer(rev.0));
-            update.push(" WHERE listed_rev = 0 AND (exec_id, attempt) IN (");
+            let mut update = QueryBuilder::<Sqlite>::new("WITH v (exec_id, attempt) AS (");
             update.push_values(keys, |mut row, key| {
                 row.push_bind(exec_bytes(key.0)).push_bind(integer(key.1.0));
             });
-            update.push(")");
+            update.push(") UPDATE commands SET listed_rev = ");
+            update.push_bind(integer(rev.0));
+            update.push(
+                " FROM v WHERE commands.exec_id = v.exec_id AND commands.attempt = v.attempt
+                   AND commands.listed_rev = 0",
+            );
             update
                 .build()
                 .execute(&mut **self)
@@ -403,13 +403,15 @@ async fn commands_by_key(
 ) -> Result<HashMap<CommandKey, KnownCommand>, StoreError> {
     let mut commands = HashMap::with_capacity(keys.len());
     for keys in keys.chunks(ROWS_PER_STATEMENT) {
-        let mut select = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {COMMAND_COLUMNS} FROM commands WHERE (exec_id, attempt) IN ("
-        ));
+        let mut select = QueryBuilder::<Sqlite>::new("WITH v (exec_id, attempt) AS (");
         select.push_values(keys, |mut row, key| {
             row.push_bind(exec_bytes(key.0)).push_bind(integer(key.1.0));
         });
-        select.push(")");
+        select.push(
+            ") SELECT c.exec_id, c.attempt, c.wide, c.reach, c.issued_at, c.deadline, c.over_at,
+               c.command, c.stop FROM v CROSS JOIN commands c
+             ON c.exec_id = v.exec_id AND c.attempt = v.attempt",
+        );
         let rows = select
             .build()
             .fetch_all(&mut *conn)

@@ -46,7 +46,7 @@ impl Store {
     pub async fn commands_overdue(&self, now: DateTime<Utc>) -> Result<Vec<Overdue>, StoreError> {
         let rows = sqlx::query(
             "SELECT c.exec_id, c.attempt, c.deadline, c.over_at
-             FROM execs e JOIN commands c ON c.exec_id = e.exec_id
+             FROM execs e CROSS JOIN commands c ON c.exec_id = e.exec_id
              WHERE e.ended_at IS NULL AND c.deadline <= $1
                AND e.n_pending + e.n_admitted + e.n_running > 0",
         )
@@ -222,11 +222,14 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn execs_prune(&mut self, before: DateTime<Utc>) -> Result<bool, StoreError> {
+        // Ids sort by the time of issue, which is before the end: younger ones are not looked at.
+        let younger = exec_bytes(ExecId::new(before, [0; 10]));
         let oldest: Option<Vec<u8>> = sqlx::query_scalar(
-            "SELECT exec_id FROM execs e WHERE ended_at < $1 AND NOT EXISTS
-               (SELECT 1 FROM commands c WHERE c.exec_id = e.exec_id AND c.live = 1)
+            "SELECT exec_id FROM execs e WHERE exec_id < $1 AND ended_at < $2 AND NOT EXISTS
+               (SELECT 1 FROM commands c WHERE c.exec_id = e.exec_id AND +c.live = 1)
              ORDER BY exec_id LIMIT 1",
         )
+        .bind(younger)
         .bind(ms(before))
         .fetch_optional(&mut **self)
         .await

@@ -5,4 +5,5 @@ mod presence;
 mod projector;
 mod publisher;
 mod recovery;
+mod sweep;
 mod world;

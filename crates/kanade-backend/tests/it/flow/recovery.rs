@@ -5,7 +5,7 @@ use std::fs;
 use kanade_backend::fleet::Operator;
 use kanade_shared::api::execs::StopRequest;
 use kanade_shared::api::system::SystemQuery;
-use kanade_shared::id::{JobId, PcId};
+use kanade_shared::id::JobId;
 use kanade_shared::subject::Scope;
 use kanade_shared::wire::command::{Reach, StopAction};
 use kanade_shared::wire::result::Outcome;
@@ -224,44 +224,4 @@ async fn audit_ids(world: &World) -> Vec<String> {
         .await
         .unwrap();
     page.items.into_iter().map(|row| row.audit_id).collect()
-}
-
-#[tokio::test]
-async fn an_overdue_target_expires_with_a_reason_and_a_late_result_replaces_that() {
-    let world = World::start().await;
-    let pcs = world.enrol(&["pc-1"]).await;
-    let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
-    let later = chrono::Utc::now() + chrono::TimeDelta::hours(2);
-    kanade_backend::sweep::overdue(&world.flow, later)
-        .await
-        .unwrap();
-    let view = world.view(exec).await;
-    assert_eq!(view.counts.of(Outcome::Expired), 1);
-    assert!(view.ended_at.is_some());
-    let page = world
-        .flow
-        .fleet
-        .targets_list(exec, &Default::default())
-        .await
-        .unwrap();
-    let target = &page.items[0];
-    assert!(
-        target.provisional
-            && target
-                .why
-                .as_ref()
-                .unwrap()
-                .text
-                .contains("deadline passed")
-    );
-    let pc: &PcId = &pcs[0];
-    let real = result(exec, pc, Outcome::Ok, exec.issued_at().unwrap());
-    send(&world.js().await, &[real]).await;
-    let view = world
-        .until_exec("the real one counts", exec, |view| {
-            view.counts.of(Outcome::Ok) == 1
-        })
-        .await;
-    assert_eq!(view.counts.of(Outcome::Expired), 0);
-    world.stop().await;
 }

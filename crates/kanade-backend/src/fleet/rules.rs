@@ -1,8 +1,8 @@
 //! How targets go from state to state, and what that does to the counters of their exec.
 //!
 //! pending → admitted → running → ended: the rank only grows. An outcome that the backend made up
-//! is provisional, and the agent's own result replaces it; the agent's own is final, but for a
-//! `lost` that it knows better later.
+//! is provisional, and the agent's own result replaces it; the agent's own is final, but for an
+//! end without a run, which a real one replaces.
 //!
 //! **Invariant:** no I/O and no clock here.
 //! **Invariant:** an exec has ended exactly when no target waits and nobody may join.
@@ -19,7 +19,7 @@ use crate::store::intake::{ExecRow, Tally, TargetRow};
 /// Takes over the agent's result; `false` when it has a final one already.
 pub fn finish(target: &mut TargetRow, result: &RunResult) -> bool {
     let ended = target.state == TargetState::Ended;
-    let knows_better = target.outcome == Some(Outcome::Lost) && result.outcome != Outcome::Lost;
+    let knows_better = target.outcome.is_some_and(ran_nothing) && !ran_nothing(result.outcome);
     if ended && !target.provisional && !knows_better {
         return false;
     }
@@ -33,6 +33,16 @@ pub fn finish(target: &mut TargetRow, result: &RunResult) -> bool {
     target.started_at = result.started_at.or(target.started_at);
     target.ended_at = Some(result.ended_at);
     true
+}
+
+/// Outcomes that say that nothing is known to have run. A PC with a young journal may report one
+/// of a run whose real end then turns up.
+#[must_use]
+pub fn ran_nothing(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Lost | Outcome::Expired | Outcome::Withdrawn
+    )
 }
 
 /// The outcome that counts; one that a newer agent invented is a failure that says so.
@@ -255,6 +265,17 @@ pub(crate) mod tests {
         assert!(!finish(&mut target, &late));
         let word = Reason::new("x", "y");
         assert!(!give_up(&mut target, Outcome::Lost, word, at(9)));
+        assert_eq!(target.outcome, Some(Outcome::Ok));
+    }
+
+    #[test]
+    fn a_real_end_replaces_what_a_young_journal_said_and_never_the_other_way() {
+        let mut target = TargetRow::pending(exec_id(1), pc(1), Attempt::FIRST, true);
+        let expired = result(&target, Outcome::Expired);
+        let ok = result(&target, Outcome::Ok);
+        assert!(finish(&mut target, &expired));
+        assert!(finish(&mut target, &ok));
+        assert!(!finish(&mut target, &expired));
         assert_eq!(target.outcome, Some(Outcome::Ok));
     }
 

@@ -154,17 +154,29 @@ impl Flow {
             }
         }
         if !live.agents.is_empty() && self.changes.wants(&Topic::Agents) {
-            for pc_id in &live.agents {
-                if let Ok(mut agent) = self.fleet.agent_fetch(pc_id).await {
-                    agent.hardware = None;
-                    let agent = Box::new(agent);
-                    events.push((Topic::Agents, LiveEvent::Agent { agent }));
-                }
-            }
+            events.extend(self.agent_events(&live.agents).await);
         }
         self.changes.publish(change, events);
     }
+
+    async fn agent_events(&self, agents: &BTreeSet<PcId>) -> Vec<(Topic, LiveEvent)> {
+        if agents.len() > AGENTS_TOLD {
+            return vec![(Topic::Agents, LiveEvent::Reset)];
+        }
+        let mut events = Vec::with_capacity(agents.len());
+        for pc_id in agents {
+            if let Ok(mut agent) = self.fleet.agent_fetch(pc_id).await {
+                agent.hardware = None;
+                let agent = Box::new(agent);
+                events.push((Topic::Agents, LiveEvent::Agent { agent }));
+            }
+        }
+        events
+    }
 }
+
+/// Agents that are told one by one at a change; of more, listeners read the list again.
+const AGENTS_TOLD: usize = 500;
 
 /// Starts every loop between broker and database. `system` is a client of the broker's system
 /// account, where there is one. They stop with `tasks`.

@@ -120,9 +120,7 @@ pub async fn write(flow: &Flow, roster: &Roster, batch: Batch) -> Result<(), Sto
 async fn enrol(tx: &mut Tx, new: &[PcId], live: &mut Live) -> Result<(), StoreError> {
     tx.pcs_enrol(new).await?;
     let now = tx.now();
-    for pc_id in new {
-        recovery::merge(live, recovery::pc_joins(tx, pc_id, now).await?);
-    }
+    recovery::merge(live, recovery::pcs_join(tx, new, now).await?);
     Ok(())
 }
 

@@ -268,6 +268,7 @@ mod tests {
     use kanade_shared::api::execs::TargetState;
     use kanade_shared::id::Attempt;
     use kanade_shared::wire::result::Outcome;
+    use proptest::prelude::*;
 
     fn target(n: usize) -> TargetRow {
         TargetRow::pending(exec_id(1), pc(n), Attempt::FIRST, true)
@@ -303,6 +304,46 @@ mod tests {
         let exec = &ledger.settle(at(9))[0];
         assert_eq!((exec.tally.pending, exec.tally.ended[0]), (1, 1));
         assert_eq!(exec.ended_at, None);
+    }
+
+    proptest! {
+        #[test]
+        fn results_in_any_order_number_and_batches_give_the_same_counters(
+            order in prop::collection::vec((0usize..4, any::<bool>()), 0..40),
+            batch in 1usize..6,
+        ) {
+            let mut targets: Vec<TargetRow> = (0..4).map(target).collect();
+            let mut row = exec(1, 4);
+            for results in order.chunks(batch) {
+                let results: Vec<RunResult> = results
+                    .iter()
+                    .map(|(n, lost)| {
+                        let real = if *n == 0 { Outcome::Failed } else { Outcome::Ok };
+                        result(&target(*n), if *lost { Outcome::Lost } else { real })
+                    })
+                    .collect();
+                let mut ledger = Ledger::new(vec![row.clone()]);
+                let folded = fold(&arrive(&results), targets.clone(), &mut ledger, None);
+                for after in folded.update {
+                    let place = targets.iter().position(|t| t.request_id == after.request_id);
+                    targets[place.unwrap()] = after;
+                }
+                row = ledger.settle(at(9)).pop().unwrap_or(row);
+            }
+            for n in 0..4 {
+                let came = |lost: bool| order.contains(&(n, lost));
+                let expected = match (came(false), came(true)) {
+                    (true, _) if n == 0 => Some(Outcome::Failed),
+                    (true, _) => Some(Outcome::Ok),
+                    (false, true) => Some(Outcome::Lost),
+                    (false, false) => None,
+                };
+                prop_assert_eq!(targets[n].outcome, expected);
+            }
+            let waiting = targets.iter().filter(|t| t.outcome.is_none()).count();
+            prop_assert_eq!(row.tally.pending, waiting as i64);
+            prop_assert_eq!(row.ended_at.is_some(), waiting == 0);
+        }
     }
 
     #[test]

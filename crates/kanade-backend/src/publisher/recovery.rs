@@ -294,32 +294,36 @@ pub fn stop_target(target: &mut TargetRow, action: StopAction, now: DateTime<Utc
     }
 }
 
-/// Lets a PC join the commands of `commands.all` that it takes although they were issued before
-/// the database knew it.
+/// Lets PCs that enrolled at this time join the commands of `commands.all` that they take although
+/// these were issued before the database knew them.
 ///
 /// # Errors
 /// [`StoreError`] when the database does not take it.
-pub async fn pc_joins(
+pub async fn pcs_join(
     tx: &mut Tx,
-    pc_id: &PcId,
+    pcs: &[PcId],
     enrolled_at: DateTime<Utc>,
 ) -> Result<Live, StoreError> {
+    let mut live = Live::default();
+    live.agents.extend(pcs.iter().cloned());
     let commands = tx.commands_to_join(enrolled_at).await?;
+    if commands.is_empty() || pcs.is_empty() {
+        return Ok(live);
+    }
     let execs: BTreeSet<ExecId> = commands.iter().map(|command| command.exec_id).collect();
     let execs: Vec<ExecId> = execs.into_iter().collect();
     let mut ledger = Ledger::new(tx.execs_by_id(&execs).await?);
-    let mut live = Live::default();
     for command in commands {
-        let pcs = std::slice::from_ref(pc_id);
         let (exec_id, attempt) = (command.exec_id, command.attempt);
         let joined = join(tx, &mut ledger, exec_id, attempt, pcs, 0).await?;
-        if joined > 0 && command.stopped {
-            for mut target in tx
-                .targets_of_exec(exec_id, Some(attempt), Some(pc_id))
-                .await?
-            {
-                let before = target.clone();
-                stop_target(&mut target, StopAction::Withdraw, tx.now());
+        if joined == 0 || !command.stopped {
+            continue;
+        }
+        let one = if pcs.len() == 1 { pcs.first() } else { None };
+        for mut target in tx.targets_of_exec(exec_id, Some(attempt), one).await? {
+            let before = target.clone();
+            let new = live.agents.contains(&target.pc_id);
+            if new && stop_target(&mut target, StopAction::Withdraw, tx.now()) {
                 ledger.moved(Some(&before), &target);
                 live.targets.push(target);
             }
@@ -329,7 +333,6 @@ pub async fn pc_joins(
     let execs = ledger.settle(tx.now());
     tx.execs_update(&execs).await?;
     live.execs = execs.iter().map(|exec| exec.exec_id).collect();
-    live.agents.insert(pc_id.clone());
     Ok(live)
 }
 
@@ -368,7 +371,8 @@ pub async fn pcs(flow: &Flow) -> Result<(), PublishError> {
     for desired in &foreign {
         tx.pc_adopt(desired).await?;
         if !known.contains_key(&desired.pc_id) {
-            let joined = pc_joins(&mut tx, &desired.pc_id, desired.enrolled_at).await?;
+            let pcs = std::slice::from_ref(&desired.pc_id);
+            let joined = pcs_join(&mut tx, pcs, desired.enrolled_at).await?;
             merge(&mut live, joined);
         }
     }

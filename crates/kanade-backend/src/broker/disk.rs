@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_small_disk_scales_the_caps_in_one_line() {
         let fit = check(4 * GIB, 0, None).unwrap();
-        insta::assert_snapshot!(fit.shrunk.unwrap(), @"the broker's caps are scaled by 0.1875, to 2.0 GiB instead of 10.8 GiB, to take at most half of the 4 GiB that the disk has for them");
+        insta::assert_snapshot!(fit.shrunk.unwrap(), @"the broker's caps are scaled by 0.125, to 1.4 GiB instead of 10.8 GiB, to take at most half of the 4 GiB that the disk has for them");
     }
 
     #[test]

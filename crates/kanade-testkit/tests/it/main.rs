@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bootstrap;
+mod bootstrap_refusals;
 mod broker;
 mod garbage;
 mod loss_of_agent;

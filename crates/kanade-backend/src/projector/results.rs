@@ -330,7 +330,7 @@ mod tests {
                 }
                 row = ledger.settle(at(9)).pop().unwrap_or(row);
             }
-            for n in 0..4 {
+            for (n, target) in targets.iter().enumerate() {
                 let came = |lost: bool| order.contains(&(n, lost));
                 let expected = match (came(false), came(true)) {
                     (true, _) if n == 0 => Some(Outcome::Failed),
@@ -338,7 +338,7 @@ mod tests {
                     (false, true) => Some(Outcome::Lost),
                     (false, false) => None,
                 };
-                prop_assert_eq!(targets[n].outcome, expected);
+                prop_assert_eq!(target.outcome, expected);
             }
             let waiting = targets.iter().filter(|t| t.outcome.is_none()).count();
             prop_assert_eq!(row.tally.pending, waiting as i64);

@@ -92,6 +92,7 @@ pub fn main() -> ExitCode {
 fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = args.folder.load(args.join, args.id)?;
     start_log(&config.log)?;
+    crate::platform::keep_memory_small();
     // One thread for everything and a few that come and go for files: the agent is idle nearly
     // always, and each thread costs memory.
     let runtime = tokio::runtime::Builder::new_current_thread()

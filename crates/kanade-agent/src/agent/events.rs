@@ -3,7 +3,7 @@
 use kanade_agent_core::journal::Entry;
 use tokio::time::Instant;
 
-use super::{Agent, Event, HARDWARE_EVERY, STOP_PATIENCE, room_bytes};
+use super::{Agent, Event, HARDWARE_EVERY, SLIM_ABOVE_BYTES, STOP_PATIENCE, room_bytes};
 use crate::data::LastConnect;
 use crate::heartbeat::{Facts, heartbeat};
 use crate::inventory::hardware;
@@ -137,6 +137,7 @@ impl Agent {
         self.pulse
             .sent(Instant::now(), self.core.settings().heartbeat_interval_s);
         self.tell_room();
+        self.slim();
         let beat = heartbeat(
             self.core.status(),
             Facts {
@@ -155,6 +156,14 @@ impl Agent {
                 .publish(subject::heartbeat(&self.pc_id), payload.into())
                 .await;
             let _ = sent.inspect_err(|error| tracing::debug!(%error, "heartbeat not sent"));
+        }
+    }
+
+    /// After a burst of large output: back to the size of an idle agent.
+    fn slim(&self) {
+        let large = platform::resident_bytes().is_some_and(|bytes| bytes > SLIM_ABOVE_BYTES);
+        if large && self.runs.is_idle() {
+            platform::give_memory_back();
         }
     }
 

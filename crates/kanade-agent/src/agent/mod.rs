@@ -50,6 +50,8 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 const HARDWARE_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// The first time so long after the start, so that it delays no command.
 const HARDWARE_FIRST: Duration = Duration::from_secs(2);
+/// Above this size an idle agent gives memory back, in bytes; in use it is about 8 MiB.
+const SLIM_ABOVE_BYTES: u64 = 10 * 1024 * 1024;
 /// Room on the disk that results never take, in bytes.
 const DISK_RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 

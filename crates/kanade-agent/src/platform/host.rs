@@ -51,6 +51,40 @@ pub fn resident_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Sets the allocator up for a program that is small but for bursts of large output: large blocks
+/// go back to the system as soon as they are free. glibc would learn from the first burst to keep
+/// them, in an arena per thread. Call it before the first thread.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "only the C library can do it")]
+pub fn keep_memory_small() {
+    const LARGE_BYTES: i32 = 128 * 1024;
+    for (option, value) in [
+        (libc::M_MMAP_THRESHOLD, LARGE_BYTES),
+        (libc::M_TRIM_THRESHOLD, LARGE_BYTES),
+        (libc::M_ARENA_MAX, 2),
+    ] {
+        // SAFETY: sets a number in the allocator, under its own lock.
+        unsafe { libc::mallopt(option, value) };
+    }
+}
+
+/// Sets the allocator up for a program that is small but for bursts of large output; others than
+/// glibc's need no word for it.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn keep_memory_small() {}
+
+/// Gives free memory between blocks that are in use back to the system.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "only the C library can do it")]
+pub fn give_memory_back() {
+    // SAFETY: takes the allocator's own locks and moves no memory that is in use.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Gives free memory back to the system where that needs a word.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_memory_back() {}
+
 /// `linux`, `windows` or `macos`.
 #[must_use]
 pub fn os_family() -> &'static str {

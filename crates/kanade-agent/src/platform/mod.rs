@@ -35,7 +35,7 @@ use unix as os;
 #[cfg(windows)]
 use windows as os;
 
-pub use host::{os_family, resident_bytes, since_boot};
+pub use host::{give_memory_back, keep_memory_small, os_family, resident_bytes, since_boot};
 
 pub use files::{create_private, create_private_dir, sync_dir, write_private};
 

@@ -237,3 +237,26 @@ async fn a_script_too_large_for_the_broker_comes_through_the_backends_door() {
         "from the door\n"
     );
 }
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[tokio::test]
+async fn after_a_burst_of_large_output_an_idle_agent_is_small_again() {
+    let (url, _door) = open(Door::default()).await;
+    let mut fleet = Fleet::without_agent().await.with_api(&url);
+    fleet.start_agent();
+    fleet.wait_until_live().await;
+    let commands: Vec<_> = (0..6)
+        .map(|_| fleet.command("yes 0123456789 | head -c 7000000; sleep 0.3"))
+        .collect();
+    fleet.publish_document(&commands, &[]).await;
+    for command in &commands {
+        fleet.result_of(command).await;
+    }
+    // The program alone takes about 13 MiB in a debug build.
+    let small = 20 * 1024 * 1024;
+    fleet
+        .wait_for_heartbeat("it is small again", |beat| {
+            beat.running == 0 && beat.agent_rss_bytes.is_some_and(|bytes| bytes < small)
+        })
+        .await;
+}

@@ -114,7 +114,7 @@ async fn start(
     }
 
     let (tasks, metrics, live) = (Tasks::new(), Metrics::new(), Stop::new());
-    let (publisher, room) = (Nudge::new(), ExecRoom::new());
+    let (publisher, room) = (Nudge::new(), ExecRoom::recovering());
     let changes = Changes::new(store.last_change().await?);
     let outputs = Outputs::new(async_nats::jetstream::new(client.clone()));
     let fleet = Fleet::new(

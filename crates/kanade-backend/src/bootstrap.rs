@@ -2,31 +2,31 @@
 //! or an external cluster. A running backend shows the same over its API.
 
 use async_nats::Client;
-use kanade_shared::bootstrap::{Plan, Report};
+use kanade_shared::bootstrap::{Loss, Plan, Report};
 
 use crate::broker::bootstrap::Sizing;
 use crate::broker::{self, BrokerError, EmbeddedBroker};
 use crate::config::Config;
 use crate::failure::Failure;
 
-/// What would be done.
+/// What would be done; `loss` says whether messages that are held may go.
 ///
 /// # Errors
 /// [`Failure`] when the broker cannot be started, reached or read.
-pub async fn plan(config: &Config) -> Result<Plan, Failure> {
+pub async fn plan(config: &Config, loss: Loss) -> Result<Plan, Failure> {
     on_broker(config, async |client, sizing| {
-        Ok(broker::bootstrap::plan(&client, sizing).await?)
+        Ok(broker::bootstrap::plan(&client, Sizing { loss, ..sizing }).await?)
     })
     .await
 }
 
-/// Does it.
+/// Does it; `loss` says whether messages that are held may go.
 ///
 /// # Errors
 /// [`Failure`] when the broker cannot be started, reached or read, or something cannot be made.
-pub async fn apply(config: &Config) -> Result<Report, Failure> {
+pub async fn apply(config: &Config, loss: Loss) -> Result<Report, Failure> {
     on_broker(config, async |client, sizing| {
-        Ok(broker::bootstrap::apply(&client, sizing).await?)
+        Ok(broker::bootstrap::apply(&client, Sizing { loss, ..sizing }).await?)
     })
     .await
 }

@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Config, Flags, LogFormat};
 use crate::failure::{DIFFERS, Failure};
 use crate::{app, bootstrap};
+use kanade_shared::bootstrap::Loss;
 
 /// kanade's backend: API, publisher, projector and broker.
 #[derive(Parser)]
@@ -70,6 +71,19 @@ struct BootstrapArgs {
     /// How to print
     #[arg(short, long, default_value = "text")]
     output: Output,
+    /// Also make smaller or shorter what then loses messages that it holds
+    #[arg(long)]
+    allow_loss: bool,
+}
+
+impl BootstrapArgs {
+    fn loss(&self) -> Loss {
+        if self.allow_loss {
+            Loss::Allowed
+        } else {
+            Loss::Refused
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -106,7 +120,7 @@ impl Verb {
             Self::Config(ConfigVerb::Print(settings)) => say(&settings.load()?.to_toml())?,
             Self::Bootstrap(BootstrapVerb::Plan(args)) => {
                 let config = args.settings.load()?;
-                let plan = runtime()?.block_on(bootstrap::plan(&config))?;
+                let plan = runtime()?.block_on(bootstrap::plan(&config, args.loss()))?;
                 say(&args.output.show(&plan)?)?;
                 if !plan.is_satisfied() {
                     return Ok(ExitCode::from(DIFFERS));
@@ -114,7 +128,7 @@ impl Verb {
             }
             Self::Bootstrap(BootstrapVerb::Apply(args)) => {
                 let config = args.settings.load()?;
-                let report = runtime()?.block_on(bootstrap::apply(&config))?;
+                let report = runtime()?.block_on(bootstrap::apply(&config, args.loss()))?;
                 say(&args.output.show(&report)?)?;
             }
             Self::Version => say(concat!("kanade-backend ", env!("CARGO_PKG_VERSION"), "\n"))?,

@@ -100,6 +100,7 @@ impl Flow {
     /// Notes that everything was taken over.
     pub fn note_recovered(&self) {
         self.recovered.send_replace(true);
+        self.room.note_recovered();
     }
 
     /// When database and broker last agreed before this process; the beginning of time for a new

@@ -166,6 +166,9 @@ pub enum FleetError {
         /// The exec.
         exec_id: ExecId,
     },
+    /// What the broker knows is still being taken over.
+    #[error("the backend still compares its database with the broker")]
+    Recovering,
     /// The stream of commands is nearly full.
     #[error("commands hold {used_bytes} of {cap_bytes} bytes in the broker")]
     ExecFull {
@@ -275,6 +278,7 @@ impl FleetError {
             Self::PreviewChanged { .. } => "preview.changed",
             Self::NothingToRetry { .. } => "exec.nothing_to_retry",
             Self::ScriptGone { .. } => "exec.script_gone",
+            Self::Recovering => "exec.recovering",
             Self::ExecFull { .. } => "exec.full",
             Self::TooLarge { .. } => "request.too_large",
             Self::WrongHash { .. } => "output.wrong_hash",
@@ -316,7 +320,9 @@ impl FleetError {
             | Self::ScriptGone { .. } => FleetStatus::Conflict,
             Self::ExecFull { .. } => FleetStatus::Refused,
             Self::TooLarge { .. } => FleetStatus::TooLarge,
-            Self::Objects { .. } | Self::Store(StoreError::Full { .. }) => FleetStatus::Unavailable,
+            Self::Recovering | Self::Objects { .. } | Self::Store(StoreError::Full { .. }) => {
+                FleetStatus::Unavailable
+            }
             Self::Random { .. } | Self::Store(_) => FleetStatus::Internal,
         }
     }
@@ -344,6 +350,7 @@ impl FleetError {
             | Self::KeyReused { .. }
             | Self::NothingToRetry { .. }
             | Self::ScriptGone { .. }
+            | Self::Recovering
             | Self::ExecFull { .. }
             | Self::TooLarge { .. }
             | Self::WrongHash { .. }
@@ -372,6 +379,7 @@ impl FleetError {
                 "wait until pcs have ended, or name other outcomes".to_owned()
             }
             Self::ScriptGone { .. } => "run the script again as a new exec".to_owned(),
+            Self::Recovering => "send it again in a moment".to_owned(),
             Self::ExecFull { .. } => {
                 "wait until running execs have ended, or withdraw some; the cap is broker.cap_scale"
                     .to_owned()

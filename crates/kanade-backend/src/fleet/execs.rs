@@ -126,12 +126,7 @@ impl Fleet {
             drop(tx);
             return Ok((self.exec_fetch(known).await?, true));
         }
-        if let Some((used_bytes, cap_bytes)) = self.room.full() {
-            return Err(FleetError::ExecFull {
-                used_bytes,
-                cap_bytes,
-            });
-        }
+        self.room.admit()?;
         let exec_id = ExecId::new(tx.now(), random()?);
         let change = issue(&mut tx, exec_id, request, &hash, by).await?;
         if let Some(key) = &key {

@@ -93,12 +93,7 @@ impl Fleet {
         by: &Operator,
     ) -> FleetResult<ExecView> {
         execs::reason(request.reason.as_deref())?;
-        if let Some((used_bytes, cap_bytes)) = self.room.full() {
-            return Err(FleetError::ExecFull {
-                used_bytes,
-                cap_bytes,
-            });
-        }
+        self.room.admit()?;
         let mut tx = self.store.begin().await?;
         stopped(&mut tx, exec_id).await?;
         let before = tx.targets_current(exec_id).await?;

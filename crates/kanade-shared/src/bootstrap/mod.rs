@@ -27,7 +27,7 @@ mod probe;
 pub use apply::{
     Outcome, Report, ensure_jetstream_resources, ensure_resources, plan_resources, replicas_for,
 };
-pub use catalogue::{Kind, Options, Resource, Settings, catalogue};
+pub use catalogue::{Kind, Loss, Options, Resource, Settings, catalogue};
 #[cfg(feature = "broker")]
 pub use connect::{Credentials, Retry, connect};
 #[cfg(feature = "broker")]

@@ -93,7 +93,9 @@ async fn killed_after_a_run_whose_result_could_not_be_sent_it_sends_it_later() {
     std::fs::write(&go, "").unwrap();
     let outbox = fleet.pc("pc-1").data().join("outbox");
     wait::until("the result waits on the disk", wait::LONG, async || {
-        std::fs::read_dir(&outbox).is_ok_and(|mut files| files.next().is_some())
+        let files = std::fs::read_dir(&outbox).into_iter().flatten().flatten();
+        let mut names = files.map(|file| file.file_name());
+        names.any(|name| name.to_string_lossy().ends_with(".json"))
     })
     .await;
     fleet.pc("pc-1").kill9();

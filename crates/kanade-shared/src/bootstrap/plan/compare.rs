@@ -11,7 +11,8 @@ use super::subjects::first_overlap;
 use super::{Action, Change, Drift, Held, Observed, ObservedStream, Step};
 use crate::bootstrap::catalogue::{Discard, Loss, Resource, Retention, Settings};
 
-const STORED: &str = "it would lose what is stored; `bootstrap apply --allow-loss` does it";
+const STORED: &str =
+    "it would lose what is stored; `kanade-backend bootstrap apply --allow-loss` does it";
 const ONE_WAY: &str = "a broker cannot take this back from a stream";
 
 /// A cap that has to give way to what is held is set on the next multiple of this.

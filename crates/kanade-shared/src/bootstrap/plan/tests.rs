@@ -164,8 +164,8 @@ fn a_cap_below_what_is_held_is_not_set_until_told() {
     });
     reads(
         "~ object store result_output\n    max_bytes: no limit → 3.1 GiB\n  ! max_bytes: stays no \
-         limit, wanted 1 GiB: it holds 3.0 GiB; it would lose what is stored; `bootstrap apply \
-         --allow-loss` does it\n= 24 as wanted\nreserves 3.1 GiB",
+         limit, wanted 1 GiB: it holds 3.0 GiB; it would lose what is stored; \
+         `kanade-backend bootstrap apply --allow-loss` does it\n= 24 as wanted\nreserves 3.1 GiB",
         &check(&observed),
     );
     let told = plan(&wanted(), &observed, Loss::Allowed);

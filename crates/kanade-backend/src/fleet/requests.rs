@@ -42,7 +42,8 @@ impl Fleet {
         if pcs.is_empty() && request.reach != Some(Reach::Open) {
             return Err(FleetError::NoTargets);
         }
-        let offline = tx.agents_offline_among(&pcs).await?;
+        let online = tx.agents_online().await?;
+        let offline = pcs.iter().filter(|pc_id| !online.contains(*pc_id)).count() as u64;
         let token = hex::encode(random::<16>()?);
         let preview = Preview {
             request_hash: request_hash(request)?,

@@ -1,9 +1,12 @@
 //! Stops and retries of an exec.
 //!
-//! A stop marks every command of the exec that may still matter. Targets of which nothing was heard
-//! get `withdrawn` at once, as the backend's word; what a PC reports later replaces it. A PC that
-//! has the command may have started it in this very second, so its own word is awaited. A retry
+//! A stop marks every command of the exec that may still matter. Targets of PCs that are
+//! offline and of which nothing was heard get `withdrawn` at once, as the backend's word; what a PC
+//! reports later replaces it. Any other PC may have started in this very second, so its own word is
+//! awaited. A retry
 //! is a new attempt, in the own documents of its PCs, of targets that have ended.
+
+use std::collections::HashSet;
 
 use kanade_shared::api::events::LiveEvent;
 use kanade_shared::api::execs::{ExecView, RetryRequest, StopRequest, StopView, TargetState};
@@ -50,14 +53,14 @@ impl Fleet {
         let action = request.action.max(stopped(&mut tx, exec_id).await?);
         tx.exec_stop(exec_id, action).await?;
         let before = tx.targets_current(exec_id).await?;
-        let (after, met) = stop_all(&before, action, by, tx.now());
+        let online = tx.agents_online().await?;
+        let (after, met) = stop_all(&before, action, &online, by, tx.now());
         write(&mut tx, exec_id, &before, &after).await?;
         let count = |what: Met| met.iter().filter(|(_, met)| *met == what).count() as u64;
         let told = met
             .iter()
             .filter(|(_, met)| matches!(met, Met::NeverStarts | Met::ToldNot | Met::ToKill));
-        let told: Vec<PcId> = told.map(|(pc_id, _)| pc_id.clone()).collect();
-        let offline = tx.agents_offline_among(&told).await?;
+        let offline = told.filter(|(pc_id, _)| !online.contains(pc_id)).count() as u64;
         let detail = json!({
             "action": request.action,
             "never_start": count(Met::NeverStarts) + count(Met::ToldNot),
@@ -165,6 +168,7 @@ async fn stopped(tx: &mut Tx, exec_id: ExecId) -> FleetResult<StopAction> {
 fn stop_all(
     targets: &[TargetRow],
     action: StopAction,
+    online: &HashSet<PcId>,
     by: &Operator,
     now: chrono::DateTime<chrono::Utc>,
 ) -> (Vec<TargetRow>, Vec<(PcId, Met)>) {
@@ -173,7 +177,7 @@ fn stop_all(
     let mut met = Vec::new();
     let after = targets.iter().map(|before| {
         let mut target = before.clone();
-        let meets = meet(&target, action);
+        let meets = meet(&target, action, online.contains(&target.pc_id));
         match meets {
             Met::NeverStarts => {
                 rules::give_up(&mut target, Outcome::Withdrawn, reason.clone(), now);
@@ -190,8 +194,14 @@ fn stop_all(
     (after, met)
 }
 
-fn meet(target: &TargetRow, action: StopAction) -> Met {
-    match (target.state, action) {
+fn meet(target: &TargetRow, action: StopAction, online: bool) -> Met {
+    // A PC that is online may have the command, though its word is still on the way.
+    let state = if online && target.state == TargetState::Pending {
+        TargetState::Admitted
+    } else {
+        target.state
+    };
+    match (state, action) {
         (TargetState::Pending, _) => Met::NeverStarts,
         (TargetState::Admitted, StopAction::Withdraw) => Met::ToldNot,
         (TargetState::Admitted | TargetState::Running, StopAction::Kill) => Met::ToKill,

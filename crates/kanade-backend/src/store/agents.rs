@@ -1,6 +1,6 @@
 //! PCs and their agents, as lists and pages show them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use kanade_shared::api::Count;
 use kanade_shared::api::agents::{AgentQuery, AgentView, Presence};
@@ -119,29 +119,16 @@ impl Store {
 }
 
 impl Tx {
-    /// Which of these PCs are online.
+    /// The PCs that are online.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn agents_offline_among(&mut self, pcs: &[PcId]) -> Result<u64, StoreError> {
-        let mut offline = 0;
-        for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(
-                "SELECT count(*) FROM pcs WHERE online = 0 AND pc_id IN (",
-            );
-            let mut list = select.separated(", ");
-            for pc_id in pcs {
-                list.push_bind(pc_id.as_str());
-            }
-            select.push(")");
-            let n: i64 = select
-                .build_query_scalar()
-                .fetch_one(&mut **self)
-                .await
-                .map_err(failed("count agents"))?;
-            offline += count(n);
-        }
-        Ok(offline)
+    pub async fn agents_online(&mut self) -> Result<HashSet<PcId>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar("SELECT pc_id FROM pcs WHERE online = 1")
+            .fetch_all(&mut **self)
+            .await
+            .map_err(failed("read the agents that are online"))?;
+        rows.iter().map(|pc_id| name("pc_id", pc_id)).collect()
     }
 }
 

@@ -62,6 +62,13 @@ impl World {
         tx.commit().await.unwrap();
     }
 
+    /// These PCs are offline from now on.
+    pub(super) async fn leave(&self, pcs: &[PcId]) {
+        let mut tx = self.store.begin().await.unwrap();
+        tx.pcs_presence(pcs, false).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub(super) async fn issue(&self, targets: Targets) -> ExecView {
         self.fleet
             .exec_issue(&request(targets), None, &self.by)

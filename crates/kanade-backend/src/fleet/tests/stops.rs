@@ -56,9 +56,11 @@ pub(super) fn end(target: &mut TargetRow, outcome: Outcome) {
     target.stopping = false;
 }
 
-/// Of four PCs the first runs, the second holds the command, the third has ended.
+/// Of four PCs the first runs, the second holds the command, the third has ended, and the fourth
+/// is offline.
 async fn half_way(world: &World) -> ExecId {
     let exec_id = world.issue(everybody()).await.exec_id;
+    world.leave(&[pc(3)]).await;
     world
         .change(exec_id, |target| {
             let now = chrono::Utc::now();
@@ -220,6 +222,7 @@ async fn attempts_are_never_drawn_twice_though_the_clock_stands() {
 async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again() {
     let world = World::of(2).await;
     let exec_id = world.issue(everybody()).await.exec_id;
+    world.leave(&[pc(0), pc(1)]).await;
     assert_eq!(
         world.stop(exec_id, StopAction::Withdraw).await.exec.state,
         ExecState::Ended

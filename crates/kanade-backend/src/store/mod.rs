@@ -37,9 +37,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Sqlite;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::{Connection, Sqlite};
 
 pub use error::StoreError;
 pub(crate) use error::failed;
@@ -87,7 +87,16 @@ impl Store {
             .statement_cache_capacity(200)
             .pragma("temp_store", "MEMORY")
             .pragma("cache_size", "-32768");
-        let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
+        let writer = pool(1)
+            .before_acquire(|connection, _| {
+                // SQLite itself undoes a transaction that finds no room; the library then counts
+                // it as open for ever, so the connection is of no more use.
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
+            })
+            .connect_with(options.clone())
+            .await
+            .map_err(open)?;
         MIGRATIONS
             .run(&writer)
             .await

@@ -128,7 +128,8 @@ impl Fleet {
         }
         self.room.admit()?;
         let exec_id = ExecId::new(tx.now(), random()?);
-        let change = issue(&mut tx, exec_id, request, &hash, by).await?;
+        let (change, bytes) = issue(&mut tx, exec_id, request, &hash, by).await?;
+        self.room.reserve(bytes)?;
         if let Some(key) = &key {
             tx.idempotency_insert(key, &hash, exec_id).await?;
         }
@@ -155,13 +156,14 @@ impl Fleet {
     }
 }
 
+/// Gives the number of the change, and what the exec will take in the broker, in bytes.
 async fn issue(
     tx: &mut Tx,
     exec_id: ExecId,
     request: &ExecRequest,
     hash: &[u8],
     by: &Operator,
-) -> FleetResult<u64> {
+) -> FleetResult<(u64, u64)> {
     let what = what(tx, &request.what).await?;
     let (now, reach) = (tx.now(), request.reach.unwrap_or(Reach::Fixed));
     let deadline = deadline(request.deadline_s, now)?;
@@ -212,10 +214,10 @@ async fn issue(
         wide,
         pcs: &pcs,
     };
-    command(tx, draft).await?;
+    let bytes = command(tx, draft).await?;
     tx.audit_insert(&by.account_id, "exec.issue", &exec_id.to_string(), &detail)
         .await?;
-    Ok(tx.next_change())
+    Ok((tx.next_change(), bytes))
 }
 
 /// What the audit log keeps of an exec; never its script, which may hold secrets.
@@ -243,8 +245,12 @@ fn audit_detail(
     })
 }
 
-/// Stores what PCs are told, and its script when it travels apart.
-pub(super) async fn command(tx: &mut Tx, draft: Draft<'_>) -> FleetResult<()> {
+/// What a message takes in the broker besides its payload, about, in bytes.
+const MESSAGE_BYTES: u64 = 256;
+
+/// Stores what PCs are told, and its script when it travels apart; gives what both will take in
+/// the broker, in bytes.
+pub(super) async fn command(tx: &mut Tx, draft: Draft<'_>) -> FleetResult<u64> {
     let carriers = Carriers {
         documents: if draft.wide { 1 } else { draft.pcs.len() },
         fullest_bytes: fullest_document(tx, draft.wide, draft.pcs).await?,
@@ -282,7 +288,10 @@ pub(super) async fn command(tx: &mut Tx, draft: Draft<'_>) -> FleetResult<()> {
         ScriptSource::Inline { .. } | ScriptSource::Https(_) => None,
     };
     tx.command_insert(&command, &json, draft.wide, body).await?;
-    Ok(())
+    let apart = sealed.filter(|_| body.is_some());
+    let apart = apart.map_or(0, |sealed| sealed.bytes.len() as u64 + MESSAGE_BYTES);
+    let each = json.len() as u64 + MESSAGE_BYTES;
+    Ok(apart + each.saturating_mul(carriers.documents as u64))
 }
 
 /// How full the fullest document is that a command goes into. For many PCs the sum of all own

@@ -96,8 +96,8 @@ impl Fleet {
         by: &Operator,
     ) -> FleetResult<ExecView> {
         execs::reason(request.reason.as_deref())?;
-        self.room.admit()?;
         let mut tx = self.store.begin().await?;
+        self.room.admit()?;
         stopped(&mut tx, exec_id).await?;
         let before = tx.targets_current(exec_id).await?;
         let again: Vec<&TargetRow> = before
@@ -115,7 +115,8 @@ impl Fleet {
         }
         let pcs: Vec<PcId> = again.iter().map(|target| target.pc_id.clone()).collect();
         let attempt = Attempt(tx.attempt_draw().await?);
-        command_again(&mut tx, exec_id, attempt, request, &pcs).await?;
+        let bytes = command_again(&mut tx, exec_id, attempt, request, &pcs).await?;
+        self.room.reserve(bytes)?;
         let old: Vec<TargetRow> = again.into_iter().cloned().collect();
         let new = attempt_targets(&mut tx, exec_id, attempt, &old, &pcs).await?;
         let detail = json!({
@@ -267,7 +268,7 @@ async fn command_again(
     attempt: Attempt,
     request: &RetryRequest,
     pcs: &[PcId],
-) -> FleetResult<()> {
+) -> FleetResult<u64> {
     let deadline = execs::deadline(request.deadline_s, tx.now())?;
     let (run, newest) = tx.exec_run(exec_id).await?;
     let (Some(run), Some(newest)) = (run, newest) else {
@@ -296,9 +297,9 @@ async fn command_again(
         wide: false,
         pcs,
     };
-    execs::command(tx, draft).await?;
+    let bytes = execs::command(tx, draft).await?;
     tx.exec_deadline(exec_id, deadline).await?;
-    Ok(())
+    Ok(bytes)
 }
 
 /// Puts waiting targets of a new attempt in the place of those that ended.

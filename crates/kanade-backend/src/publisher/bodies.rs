@@ -1,7 +1,8 @@
 //! Publishes the encrypted scripts that live commands name, before the documents that name them.
 //!
-//! A body is on the broker until an hour after the last of its commands can matter. What the
-//! broker has is remembered, and looked up when it may have changed.
+//! A body is on the broker until an hour after the last of its commands can matter, or, when the
+//! stream is nearly full, until none of its commands is live. What the broker has is remembered, and
+//! looked up when it may have changed.
 
 use std::collections::HashMap;
 
@@ -49,7 +50,10 @@ pub async fn reconcile(
 ) -> Result<(), PublishError> {
     let now = Utc::now();
     let needed = needed(commands, now);
-    there.retain(|sha256, _| needed.contains_key(sha256));
+    if flow.room.full().is_some() {
+        drop_unneeded(flow, &needed, there).await?;
+    }
+    there.retain(|sha256, until| needed.contains_key(sha256) || *until > now);
     let missing: Vec<(String, DateTime<Utc>)> = needed
         .into_iter()
         .filter(|(sha256, until)| {
@@ -74,6 +78,32 @@ pub async fn reconcile(
         let sent = kept::publish(&flow.js, &messages, now).await?;
         flow.counters.bodies.add(sent.len() as u64);
         there.extend(missing.iter().cloned());
+    }
+    Ok(())
+}
+
+/// Makes room: what no live command names does not wait for its end. Only bodies that this process
+/// published or looked up, so never one of a command that the database does not know.
+async fn drop_unneeded(
+    flow: &Flow,
+    needed: &Bodies,
+    there: &mut Bodies,
+) -> Result<(), PublishError> {
+    let read = |source| PublishError::Read { source };
+    let unneeded: Vec<String> = there
+        .keys()
+        .filter(|sha256| !needed.contains_key(*sha256))
+        .cloned()
+        .collect();
+    if unneeded.is_empty() {
+        return Ok(());
+    }
+    let stream = flow.js.get_stream_no_info(EXEC_STREAM).await;
+    let stream = stream.map_err(|error| read(error.into()))?;
+    for sha256 in unneeded {
+        let purged = stream.purge().filter(subject::body(&sha256)).await;
+        purged.map_err(|error| read(error.into()))?;
+        there.remove(&sha256);
     }
     Ok(())
 }

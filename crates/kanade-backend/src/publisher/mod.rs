@@ -185,6 +185,7 @@ async fn pass(flow: &Flow, memory: &mut Memory) -> Result<(), PublishError> {
         true => Depth::Quick,
     };
     let marks = flow.dirty.take();
+    flow.room.note_pass();
     let result = publish_all(flow, memory, depth, &marks).await;
     if result.is_err() {
         flow.dirty.scopes(marks.scopes);

@@ -1,5 +1,6 @@
 //! What is looked at when somebody asks how the backend is.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_nats::connection::State;
@@ -7,7 +8,7 @@ use futures::FutureExt;
 use kanade_shared::api::system::Finding;
 
 use super::way::Way;
-use crate::broker::BrokerState;
+use crate::broker::{BrokerState, ROOM_BYTES};
 use crate::counters::{Counters, StreamCounters};
 use crate::fleet::ExecRoom;
 use crate::flow::Flow;
@@ -25,7 +26,7 @@ pub(super) fn add(health: &Health, flow: &Flow, way: &Way, drift: Vec<String>) {
         async move { vec![database(store.last_change().await)] }.boxed()
     });
     let client = flow.client.clone();
-    let child = way.health();
+    let (child, folder) = (way.health(), way.folder());
     health.check("broker", move || {
         let finding = match child.as_ref().map(|child| child.borrow().clone()) {
             Some(child) if child.state != BrokerState::Serving => {
@@ -34,7 +35,15 @@ pub(super) fn add(health: &Health, flow: &Flow, way: &Way, drift: Vec<String>) {
             }
             _ => connection(client.connection_state()),
         };
-        async move { vec![finding] }.boxed()
+        let folder = folder.clone();
+        async move {
+            let room = match folder {
+                Some(folder) => broker_room(folder).await,
+                None => None,
+            };
+            std::iter::once(finding).chain(room).collect()
+        }
+        .boxed()
     });
     let (counters, room) = (flow.counters.clone(), flow.room.clone());
     health.check("publisher", move || {
@@ -71,6 +80,23 @@ fn database(answer: Result<u64, StoreError>) -> Finding {
             }
         }
     }
+}
+
+/// A broker on a full disk answers, and acknowledges nothing that it should store.
+async fn broker_room(folder: PathBuf) -> Option<Finding> {
+    let look = tokio::task::spawn_blocking(move || fs4::available_space(folder));
+    let free = look.await.ok()?.ok()?;
+    (free < ROOM_BYTES).then(|| {
+        let left = free / (1024 * 1024);
+        let text = format!(
+            "the disk of the broker is full, {left} MiB are left: commands wait in the database \
+             and results with the PCs"
+        );
+        Finding {
+            help: Some("make room on the disk; what waits goes on by itself".to_owned()),
+            ..error("broker.full", text)
+        }
+    })
 }
 
 /// Until its first pass nothing is published, and the broker is not known.

@@ -1,5 +1,7 @@
 //! The way to the broker: a child of ours, or somebody else's.
 
+use std::path::PathBuf;
+
 use async_nats::Client;
 use kanade_shared::bootstrap::catalogue::Loss;
 use kanade_shared::bootstrap::{BootstrapError, Credentials, Retry, connect};
@@ -90,6 +92,14 @@ impl Way {
             cap_scale,
             pcs,
             loss: Loss::Refused,
+        }
+    }
+
+    /// Where the child keeps everything.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        match self {
+            Self::Embedded(broker) => Some(broker.folder().to_owned()),
+            Self::External { .. } => None,
         }
     }
 

@@ -178,6 +178,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Its log; stays the same until it ends.
+    pub(super) fn lines(&self) -> Lines {
+        self.lines.clone()
+    }
+
     /// Waits until it ends, and says how, with its last words.
     pub(super) async fn ended(&mut self) -> String {
         let status = match self.child.wait().await {

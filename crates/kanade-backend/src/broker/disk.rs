@@ -9,6 +9,9 @@ use kanade_shared::bootstrap::plan::human_bytes;
 /// Below this nothing starts: a broker without room would lose results within hours.
 pub(super) const LEAST_BYTES: u64 = 1 << 30;
 
+/// Below this much room, in bytes, a broker that runs can't be relied on to store anything.
+pub(crate) const ROOM_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The disk as the broker finds it, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Disk {

@@ -185,6 +185,11 @@ pub(super) fn diagnose(lines: &[String], address: &str, store: &std::path::Path)
     }
 }
 
+/// Whether a line says that a write to the store failed, as it does on a full disk.
+pub(super) fn is_failed_write(line: &str) -> bool {
+    line.contains("ritical write error")
+}
+
 /// Whether a line says that a stored stream could not be read. The server only warns, goes
 /// on without the stream, and would let an empty one take its place.
 pub(super) fn is_damage(line: &str) -> bool {

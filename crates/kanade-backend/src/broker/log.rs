@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tracing::{debug, error, warn};
 
-use super::failure::{is_damage, without_head};
+use super::failure::{is_damage, is_failed_write, without_head};
 
 /// Lines that an error shows.
 const KEPT: usize = 8;
@@ -19,6 +19,7 @@ pub(super) struct Lines(Arc<Mutex<Kept>>);
 struct Kept {
     last: VecDeque<String>,
     damage: Option<String>,
+    refuses_writes: bool,
 }
 
 impl Lines {
@@ -30,6 +31,12 @@ impl Lines {
     /// The first line that told of damage to the store.
     pub(super) fn damage(&self) -> Option<String> {
         self.lock().damage.clone()
+    }
+
+    /// Whether a write to the store failed: the server takes nothing more for that stream until it
+    /// is started again, whatever room there is.
+    pub(super) fn refuses_writes(&self) -> bool {
+        self.lock().refuses_writes
     }
 
     /// Reads `from` to its end.
@@ -49,6 +56,7 @@ impl Lines {
         if kept.damage.is_none() && is_damage(line) {
             kept.damage = Some(line.to_owned());
         }
+        kept.refuses_writes |= is_failed_write(line);
         if without_head(line).is_empty() {
             return;
         }

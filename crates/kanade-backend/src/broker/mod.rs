@@ -35,6 +35,7 @@ use tracing::{info, warn};
 
 use child::Launch;
 use disk::Disk;
+pub(crate) use disk::ROOM_BYTES;
 pub use failure::{BrokerError, Cause};
 use secrets::Secrets;
 pub use secrets::random_secret;
@@ -75,6 +76,7 @@ impl Default for BrokerConfig {
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     url: String,
+    folder: PathBuf,
     secrets: Secrets,
     cap_scale: f64,
     health: watch::Receiver<BrokerHealth>,
@@ -117,6 +119,7 @@ impl EmbeddedBroker {
         let cap_scale = fit.cap_scale;
         Ok(Self {
             url,
+            folder,
             secrets,
             cap_scale,
             health,
@@ -149,6 +152,11 @@ impl EmbeddedBroker {
     /// By what the catalogue's caps are to be multiplied, so that they fit the disk.
     pub fn cap_scale(&self) -> f64 {
         self.cap_scale
+    }
+
+    /// Where it keeps everything.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// How it is, now and from now on.

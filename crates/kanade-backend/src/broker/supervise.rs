@@ -1,5 +1,9 @@
 //! Keeps the broker running: a task that waits for its end and starts it again.
+//!
+//! A broker whose store once found no room takes nothing more for that stream. It is stopped and
+//! started again as soon as there is room.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,10 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::child::{Launch, Running};
+use super::disk::ROOM_BYTES;
 use super::failure::BrokerError;
+use super::log::Lines;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Time between two looks whether a full disk has room again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A broker that served this long had a start that counts as good.
 const STEADY: Duration = Duration::from_secs(60);
 
@@ -67,8 +75,13 @@ async fn supervise(
     let mut failures = 0;
     loop {
         let started = Instant::now();
+        let lines = running.lines();
         let how = tokio::select! {
             how = running.ended() => how,
+            () = room_again(&lines, &launch.store) => {
+                running.stop().await;
+                "its disk was full and has room again".to_owned()
+            }
             () = stop.cancelled() => {
                 running.stop().await;
                 break;
@@ -93,6 +106,23 @@ async fn supervise(
         health.state = BrokerState::Stopped;
         health.pid = None;
     });
+}
+
+/// Waits until the broker refuses to write and there is room all the same.
+async fn room_again(lines: &Lines, store: &Path) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        if !lines.refuses_writes() {
+            continue;
+        }
+        let store = store.to_owned();
+        let look = tokio::task::spawn_blocking(move || fs4::available_space(store));
+        if let Ok(Ok(free)) = look.await
+            && free >= ROOM_BYTES
+        {
+            return;
+        }
+    }
 }
 
 async fn start_again(

@@ -1,5 +1,6 @@
 //! A real agent as a process.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,16 +13,28 @@ pub struct Agent {
     pc_id: String,
     folder: PathBuf,
     join_file: PathBuf,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Agent {
     /// Starts one with its data below `folder`.
     pub fn start(pc_id: &str, folder: &Path, join_file: &Path) -> Self {
+        Self::start_in(pc_id, folder, join_file, Vec::new())
+    }
+
+    /// Starts one with more in its environment, now and each time it is started again.
+    pub fn start_in(
+        pc_id: &str,
+        folder: &Path,
+        join_file: &Path,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Self {
         let mut agent = Self {
             process: None,
             pc_id: pc_id.to_owned(),
             folder: folder.to_path_buf(),
             join_file: join_file.to_path_buf(),
+            environment,
         };
         agent.start_again();
         agent
@@ -34,7 +47,8 @@ impl Agent {
             .arg("run")
             .args(["--data-dir".as_ref(), self.data().as_os_str()])
             .args(["--join".as_ref(), self.join_file.as_os_str()])
-            .args(["--id", &self.pc_id]);
+            .args(["--id", &self.pc_id])
+            .envs(self.environment.iter().cloned());
         let log = self.folder.join(format!("agent-{}.log", self.pc_id));
         self.process = Some(Process::start(&mut command, &log));
     }

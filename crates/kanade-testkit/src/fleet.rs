@@ -2,6 +2,7 @@
 //! scripts really did.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use kanade_shared::api::agents::{AgentView, Presence};
@@ -62,8 +63,20 @@ impl Fleet {
     /// # Panics
     /// When it doesn't start.
     pub async fn start_with(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        Self::start_on(|_| arguments).await
+    }
+
+    /// A backend and no agents, after `prepare` has done something in the fleet's folder; it gives
+    /// more arguments for `kanade-backend run`.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub async fn start_on(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = Folder::new();
-        let backend = Backend::start_with(folder.path(), arguments).await;
+        let arguments = prepare(folder.path());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let backend = Backend::start_with(folder.path(), &arguments).await;
         std::fs::create_dir(folder.path().join("ran")).expect("the folder is new");
         Self {
             agents: BTreeMap::new(),
@@ -108,6 +121,13 @@ impl Fleet {
                 self.agents.insert(pc_id.to_owned(), agent);
             }
         }
+    }
+
+    /// Starts an agent with more in its environment, now and each time it is started again.
+    pub fn spawn_agent_in(&mut self, pc_id: &str, environment: Vec<(OsString, OsString)>) {
+        let join_file = self.backend.join_file();
+        let agent = Agent::start_in(pc_id, self.folder.path(), &join_file, environment);
+        self.agents.insert(pc_id.to_owned(), agent);
     }
 
     /// One agent.

@@ -5,6 +5,11 @@
 mod bootstrap;
 mod bootstrap_refusals;
 mod broker;
+mod caps;
+#[cfg(target_os = "linux")]
+mod clocks;
+#[cfg(target_os = "linux")]
+mod full_disks;
 mod garbage;
 mod loss_of_agent;
 mod loss_of_backend;

@@ -254,7 +254,7 @@ async fn a_large_script_travels_apart_and_only_its_command_opens_it() {
 #[tokio::test]
 async fn commands_are_refused_while_the_broker_has_no_room_for_them() {
     let world = World::of(1).await;
-    world.room.note(80, 100);
+    world.room.note(80_000, 100_000);
     let error = world
         .fleet
         .exec_issue(&request(everybody()), None, &world.by)
@@ -264,7 +264,7 @@ async fn commands_are_refused_while_the_broker_has_no_room_for_them() {
         (error.code(), error.status()),
         ("exec.full", FleetStatus::Refused)
     );
-    world.room.note(10, 100);
+    world.room.note(10_000, 100_000);
     world.issue(everybody()).await;
 }
 

@@ -12,6 +12,9 @@ use std::process::Command;
 /// Set for the test that runs inside its own namespace.
 const INSIDE: &str = "KANADE_TEST_OWN_MOUNTS";
 
+/// What the disks are listed as.
+const SOURCE: &str = "kanade-test";
+
 /// How often a disk is made smaller until nobody wrote to it in between.
 const TRIES: u32 = 1000;
 
@@ -76,7 +79,7 @@ impl SmallDisk {
         std::fs::create_dir_all(folder).expect("a test's own folder can be written");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=0700")])
-            .arg("kanade-test")
+            .arg(SOURCE)
             .arg(folder)
             .output()
             .expect("this test needs `mount` of util-linux");
@@ -130,8 +133,10 @@ impl SmallDisk {
     }
 
     fn resize(&self, bytes: u64) -> bool {
+        // With all that is known of it, since in a user namespace `mount` looks nothing up.
         let resized = Command::new("mount")
-            .args(["-o", &format!("remount,size={bytes}")])
+            .args(["-i", "-t", "tmpfs", "-o", &format!("remount,size={bytes}")])
+            .arg(SOURCE)
             .arg(&self.folder)
             .output();
         resized.is_ok_and(|resized| resized.status.success())

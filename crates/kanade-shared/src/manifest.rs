@@ -184,12 +184,19 @@ impl Job {
     }
 }
 
+/// Whether a name can stand in the environment of every shell: they drop others without a word.
+#[must_use]
+pub fn is_env_name(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit())
+}
+
 impl JobRun {
     /// Every rule that the types don't hold.
     #[must_use]
     pub fn check(&self) -> Vec<ManifestError> {
         const DAY: u32 = 24 * 3600;
-        let env_ok = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
+        let env_ok = |name: &String| is_env_name(name);
         let no_nul = |text: &String| !text.contains('\0');
         [
             rule(!self.script.trim().is_empty(), "run.script", "is empty"),
@@ -210,7 +217,7 @@ impl JobRun {
             rule(
                 self.env.keys().all(env_ok),
                 "run.env",
-                "has a name that is empty or has `=`",
+                "has a name that is not letters, digits and `_`, with no digit first",
             ),
             rule(
                 self.env.values().all(no_nul) && self.args.iter().all(no_nul),

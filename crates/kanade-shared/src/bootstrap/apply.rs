@@ -276,10 +276,12 @@ async fn perform(js: &Context, step: &Step, observation: &Observation) -> Ended 
 
 fn not_created(refusal: Refusal) -> Ended {
     match refusal {
-        // Somebody else made it in between, or the cluster is busy electing.
+        // Somebody else made it in between, the cluster is busy electing, or the folder of a new
+        // store was not there yet when several streams came at once.
         Refusal::Told(error)
             if [
                 ErrorCode::STREAM_NAME_EXIST,
+                ErrorCode::STREAM_CREATE,
                 ErrorCode::STORAGE_RESOURCES_EXCEEDED,
                 ErrorCode::CLUSTER_NOT_AVAILABLE,
                 ErrorCode::CLUSTER_NO_PEERS,

@@ -11,6 +11,7 @@
 mod checks;
 mod door;
 mod numbers;
+mod pulse;
 mod way;
 
 use std::net::SocketAddr;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_nats::connection::State;
 use futures::FutureExt;
 use kanade_shared::api::system::Finding;
 
+use super::pulse::Pulse;
 use super::way::Way;
 use crate::broker::{BrokerState, ROOM_BYTES};
 use crate::counters::{Counters, StreamCounters};
@@ -25,18 +25,25 @@ pub(super) fn add(health: &Health, flow: &Flow, way: &Way, drift: Vec<String>) {
         let store = store.clone();
         async move { vec![database(store.last_change().await)] }.boxed()
     });
-    let client = flow.client.clone();
+    let pulse = Pulse::new(flow.client.clone());
     let (child, folder) = (way.health(), way.folder());
     health.check("broker", move || {
-        let finding = match child.as_ref().map(|child| child.borrow().clone()) {
+        let down = match child.as_ref().map(|child| child.borrow().clone()) {
             Some(child) if child.state != BrokerState::Serving => {
                 let why = child.last_failure.unwrap_or_else(|| "it ended".to_owned());
-                error("broker.down", format!("the broker is started again: {why}"))
+                Some(error(
+                    "broker.down",
+                    format!("the broker is started again: {why}"),
+                ))
             }
-            _ => connection(client.connection_state()),
+            _ => None,
         };
-        let folder = folder.clone();
+        let (pulse, folder) = (pulse.clone(), folder.clone());
         async move {
+            let finding = match down {
+                Some(down) => down,
+                None => pulse.finding().await,
+            };
             let room = match folder {
                 Some(folder) => broker_room(folder).await,
                 None => None,
@@ -143,22 +150,16 @@ fn stream(name: &str, counters: &StreamCounters) -> Vec<Finding> {
         findings.push(warning(
             "projector.dead_letters",
             text,
-            "GET /api/v1/dead-letters has them",
+            "`kanade get dead-letters` shows them",
         ));
     }
     if gaps > 0 {
         let text = format!("{gaps} stretches of {name} were evicted before they were read");
-        findings.push(warning("projector.gaps", text, "GET /api/v1/gaps has them"));
+        findings.push(warning(
+            "projector.gaps",
+            text,
+            "`kanade get gaps` shows them",
+        ));
     }
     findings
-}
-
-fn connection(state: State) -> Finding {
-    match state {
-        State::Connected => fine("broker.serves", "the broker answers"),
-        State::Pending | State::Disconnected => error(
-            "broker.disconnected",
-            "the connection to the broker is lost; it is tried again",
-        ),
-    }
 }

@@ -132,9 +132,13 @@ pub async fn connect(
     }
 }
 
+/// A broker that hangs keeps its connections; after two pings without an answer it is left.
+const PING_EVERY: Duration = Duration::from_secs(10);
+
 fn options(credentials: &Credentials, name: &str) -> ConnectOptions {
     let options = ConnectOptions::new()
         .name(name)
+        .ping_interval(PING_EVERY)
         .event_callback(|event| async move {
             match event {
                 Event::Disconnected => warn!("the connection to the broker is lost"),

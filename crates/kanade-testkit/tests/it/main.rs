@@ -11,6 +11,8 @@ mod clocks;
 #[cfg(target_os = "linux")]
 mod full_disks;
 mod garbage;
+#[cfg(unix)]
+mod hung_broker;
 mod loss_of_agent;
 mod loss_of_backend;
 mod loss_of_data;

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod fleet;
 pub mod flow;
 pub mod health;
+pub mod joins;
 pub mod metrics;
 pub mod presence;
 pub mod projector;

@@ -20,6 +20,7 @@ use kanade_shared::wire::result::{Outcome, Reason};
 use tokio::time::Instant;
 
 use crate::flow::{Flow, Live};
+use crate::joins;
 use crate::projector::rules::{self, Ledger};
 use crate::store::StoreError;
 use crate::store::intake::TargetRow;
@@ -106,6 +107,7 @@ pub async fn run(flow: Flow, stop: Stop) -> Result<(), StoreError> {
         let swept = async {
             overdue(&flow, Utc::now()).await?;
             close(&flow).await?;
+            joins::reconcile(&flow).await?;
             if slow_at.is_none_or(|at| at.elapsed() >= SLOW_PERIOD) {
                 ask(&flow, &mut asked, Utc::now()).await?;
                 tidy(&flow, Utc::now()).await?;

@@ -329,10 +329,6 @@ pub(super) fn check(request: &ExecRequest) -> FleetResult<()> {
             });
         }
     }
-    if request.reach == Some(Reach::Open) && !is_everybody(&request.targets) {
-        let what = "can be `open` only for all PCs without exclusions";
-        return Err(FleetError::invalid("reach", what));
-    }
     reason(request.reason.as_deref())
 }
 

@@ -29,6 +29,7 @@ use crate::changes::Changes;
 use crate::store::Store;
 use crate::tasks::Nudge;
 
+pub use targets::members_now;
 pub use error::{FleetError, FleetStatus};
 pub use operator::Operator;
 pub use outputs::{OUTPUT_MAX_BYTES, Outputs};

@@ -9,7 +9,7 @@ use kanade_shared::id::{ExecId, GroupId, PcId, RequestId};
 
 use super::why::why;
 use super::{Fleet, FleetError, FleetResult, groups, page};
-use crate::store::Tx;
+use crate::store::{StoreError, Tx};
 use crate::store::page::Order;
 use crate::store::targets::TargetFacts;
 
@@ -88,6 +88,14 @@ pub(super) async fn resolve(tx: &mut Tx, targets: &Targets) -> FleetResult<Vec<P
     known_groups(tx, &targets.groups, "targets.groups").await?;
     known_groups(tx, &targets.not_groups, "targets.not_groups").await?;
     known_pcs(tx, &targets.pcs, "targets.pcs").await?;
+    Ok(members_now(tx, targets).await?)
+}
+
+/// The PCs that `targets` mean now, sorted; a name that there is not (any more) means nobody.
+///
+/// # Errors
+/// [`StoreError`] when the database does not answer.
+pub async fn members_now(tx: &mut Tx, targets: &Targets) -> Result<Vec<PcId>, StoreError> {
     let everybody = if targets.all {
         tx.pcs_all().await?
     } else {

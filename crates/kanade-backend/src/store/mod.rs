@@ -18,6 +18,7 @@ pub mod execs;
 pub mod groups;
 pub mod intake;
 pub mod jobs;
+pub mod joins;
 pub mod page;
 pub mod positions;
 pub mod presence;

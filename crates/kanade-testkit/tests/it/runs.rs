@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kanade_shared::api::execs::{ExecState, ExecWhat, Targets};
-use kanade_shared::id::{GroupId, PcId};
+use kanade_shared::api::results::OutputPage;
+use kanade_shared::id::{GroupId, PcId, RequestId};
 use kanade_shared::wire::command::{Reach, Shell, StopAction};
 use kanade_shared::wire::result::Outcome;
 use kanade_testkit::fleet::{Fleet, exec, script, targets};
@@ -289,22 +290,60 @@ async fn large_scripts_and_large_output_arrive_whole() {
     let result = &fleet.backend.results(exec.exec_id).await[0];
     let expected: String = (0..40_000).map(|n| format!("line {n}\n")).collect();
     assert_eq!(result.stdout.total_bytes, expected.len() as u64);
-    let (mut got, mut offset) = (String::new(), Some(0));
-    while let Some(from) = offset {
-        let path = format!(
-            "results/{}/output?offset={from}&limit=100000",
-            result.request_id
-        );
-        let page: kanade_shared::api::results::OutputPage = fleet.backend.get(&path).await;
-        got.push_str(&page.text);
-        offset = page.next_offset;
-    }
+    let got = whole_output(&fleet, result.request_id).await;
     assert!(
         got == expected,
         "{} bytes came back of {}",
         got.len(),
         expected.len()
     );
+}
+
+#[tokio::test]
+async fn a_large_output_ends_with_its_last_line_whatever_was_cut_or_replaced_before_it() {
+    let mut fleet = Fleet::start().await;
+    fleet.agent("pc-1").await;
+    for (what, total_bytes) in [
+        // Over the cap, so that a line says in the middle what was cut.
+        ("yes | head -c 10000000; echo END", 10_000_004),
+        // No UTF-8, so that it is longer as text.
+        (
+            "head -c 400000 /dev/zero | tr '\\000' '\\377'; echo END",
+            400_004,
+        ),
+        // The same, small enough for its result.
+        (
+            "head -c 1000 /dev/zero | tr '\\000' '\\377'; echo END",
+            1_004,
+        ),
+    ] {
+        let exec = fleet.run(script(what), &["pc-1"]).await;
+        fleet.backend.ended(exec.exec_id, SOON).await;
+        let result = &fleet.backend.results(exec.exec_id).await[0];
+        assert_eq!(result.stdout.total_bytes, total_bytes, "{what}");
+        let got = whole_output(&fleet, result.request_id).await;
+        assert!(got.ends_with("END\n"), "{what}: {} bytes", got.len());
+        let cut = got.contains(" bytes cut …]\n");
+        assert_eq!(cut, result.stdout.truncated_bytes > 0, "{what}");
+    }
+}
+
+/// Everything of a run's stdout that can be read, page by page.
+async fn whole_output(fleet: &Fleet, run: RequestId) -> String {
+    let (mut got, mut offset) = (String::new(), Some(0));
+    while let Some(from) = offset {
+        let path = format!("results/{run}/output?offset={from}");
+        let page: OutputPage = fleet.backend.get(&path).await;
+        got.push_str(&page.text);
+        assert!(
+            page.next_offset.is_some() || got.len() as u64 == page.stored_bytes,
+            "{} bytes came of {}",
+            got.len(),
+            page.stored_bytes
+        );
+        offset = page.next_offset;
+    }
+    got
 }
 
 #[tokio::test]
@@ -390,4 +429,46 @@ async fn a_preview_hits_exactly_what_it_showed_or_nothing() {
         409,
         "another script is another request"
     );
+}
+
+#[tokio::test]
+async fn a_pc_that_joins_a_group_later_joins_its_open_execs() {
+    let mut fleet = Fleet::start().await;
+    fleet.agents(2).await;
+    let members = async |pcs: &[&str]| {
+        let lab = json!({ "members": pcs });
+        let path = "groups/lab";
+        let applied = fleet
+            .backend
+            .call::<serde_json::Value>(Method::PUT, path, Some(&lab))
+            .await;
+        applied.unwrap();
+    };
+    members(&["pc-1"]).await;
+    let lab = Targets {
+        groups: vec![GroupId::parse("lab").unwrap()],
+        ..Targets::default()
+    };
+    let mut open = exec(fleet.counted("open", ""), lab.clone());
+    open.reach = Some(Reach::Open);
+    let open = fleet.backend.issue(&open).await.unwrap();
+    let fixed = fleet
+        .backend
+        .issue(&exec(fleet.counted("fixed", ""), lab))
+        .await
+        .unwrap();
+    fleet.backend.ended(fixed.exec_id, SOON).await;
+    members(&["pc-1", "pc-2"]).await;
+    wait::until("the late member ran it", wait::LONG, async || {
+        fleet.ran("open").len() == 2
+    })
+    .await;
+    fleet
+        .backend
+        .stop_exec(open.exec_id, StopAction::Withdraw)
+        .await;
+    let ended = fleet.backend.ended(open.exec_id, SOON).await;
+    assert_eq!(ended.counts.of(Outcome::Ok), 2, "{:?}", ended.counts);
+    assert!(fleet.ran("open").values().all(|runs| *runs == 1));
+    assert_eq!(fleet.ran("fixed"), BTreeMap::from([("pc-1".to_owned(), 1)]));
 }

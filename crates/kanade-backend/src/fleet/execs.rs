@@ -329,6 +329,11 @@ pub(super) fn check(request: &ExecRequest) -> FleetResult<()> {
             });
         }
     }
+    let grows = request.targets.all || !request.targets.groups.is_empty();
+    if request.reach == Some(Reach::Open) && !grows {
+        let what = "is `open`, but only PCs are named: name a group or all, which others may join";
+        return Err(FleetError::invalid("reach", what));
+    }
     reason(request.reason.as_deref())
 }
 

@@ -1,7 +1,7 @@
 //! The command line: `run`, `status`, `version`.
 //!
 //! One line on standard error for what went wrong, causes included. Exit code 0 when all is well,
-//! 1 when the agent could not begin, 2 for a wrong command line.
+//! 1 when the agent could not begin or there is none to show, 2 for a wrong command line.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -142,7 +142,11 @@ fn show(text: &str) -> anyhow::Result<()> {
 fn status(folder: &Path) -> anyhow::Result<String> {
     let (identity, last) = data::peek(folder)?;
     let Some(identity) = identity else {
-        return Ok(format!("{} holds no agent yet\n", folder.display()));
+        let what = match folder.try_exists() {
+            Ok(false) => "does not exist",
+            Ok(true) | Err(_) => "holds no agent yet",
+        };
+        anyhow::bail!("the data folder `{}` {what}", folder.display());
     };
     let entries: Vec<Entry> = records(&folder.join("journal"))?;
     let count = |wanted: fn(&State) -> bool| entries.iter().filter(|e| wanted(&e.state)).count();
@@ -215,17 +219,17 @@ mod tests {
     }
 
     #[test]
-    fn status_tells_of_a_folder_in_use_and_of_an_empty_one() {
+    fn status_tells_of_a_folder_in_use_and_fails_without_an_agent() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(
-            status(folder.path())
-                .unwrap()
-                .contains("holds no agent yet")
-        );
+        let refused = |path: &Path| status(path).unwrap_err().to_string();
+        assert!(refused(folder.path()).ends_with("holds no agent yet"));
+        assert!(refused(&folder.path().join("nope")).ends_with("nope` does not exist"));
         let data = DataFolder::open(folder.path()).unwrap();
         data.identity(Some(PcId::parse("pc-1").unwrap())).unwrap();
         let text = status(folder.path()).unwrap();
         assert!(text.contains("pc-1") && text.contains("never"), "{text}");
         assert!(text.contains("0 results"), "{text}");
+        std::fs::write(folder.path().join("identity.json"), "{").unwrap();
+        assert!(refused(folder.path()).contains("`--id`"));
     }
 }

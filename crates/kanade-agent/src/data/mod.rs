@@ -2,7 +2,7 @@
 //!
 //! | in the folder | what it is | when it is lost |
 //! |---|---|---|
-//! | `identity.json` | the PC's id, fixed at the first start | asked for again |
+//! | `identity.json` | the PC's id, fixed at the first start | it must be given, see [`DataFolder::identity`] |
 //! | `journal/` | what was admitted, started and ended | a new journal, see [`journal`] |
 //! | `outbox/`, `sent/` | results: not acknowledged, acknowledged | results are lost |
 //! | `held/` | newest documents: rev and hash per scope, desired, brake | read again from the broker |
@@ -12,7 +12,7 @@
 //!
 //! **Invariant:** one process has the folder, by a lock on `lock`.
 //! **Invariant:** every file is replaced in one step and carries a checksum; one that does not
-//! hold what was written is set aside in `damaged/`, never trusted and never fatal.
+//! hold what was written is set aside in `damaged/`, never trusted; only a lost identity is fatal.
 //!
 //! All of this blocks: call it at the start or on the blocking pool.
 
@@ -35,6 +35,8 @@ pub use record::{DataError, Found};
 const FOLDERS: [&str; 7] = [
     "journal", "outbox", "sent", "held", "cache", "damaged", "runs",
 ];
+
+const IDENTITY: &str = "identity.json";
 
 /// Files set aside in `damaged/` at most; the oldest go.
 const DAMAGED_MAX: usize = 100;
@@ -96,33 +98,48 @@ impl DataFolder {
     }
 
     /// The identity in the folder; at the first start it becomes `wanted`, or what the host name
-    /// gives.
+    /// gives. A folder that was somebody's never becomes another's: what it ran and has to send
+    /// belongs to the PC it was made for, so where its identity is lost only `wanted` gives it back.
     ///
     /// # Errors
     /// [`DataError::OtherIdentity`] when the folder belongs to another id than `wanted`;
+    /// [`DataError::LostIdentity`] when it is not known whose the folder is;
     /// [`DataError::NoIdentity`] when the host name gives none; or the file can't be written.
     pub fn identity(&self, wanted: Option<PcId>) -> Result<PcId, DataError> {
-        let path = self.path("identity.json");
-        match record::read::<Identity>(&self.root, &path)? {
-            Found::Whole(known) => match wanted {
-                Some(wanted) if wanted != known.pc_id => Err(DataError::OtherIdentity {
-                    folder: self.root.to_path_buf(),
-                    known: known.pc_id,
-                    wanted,
-                }),
-                Some(_) | None => Ok(known.pc_id),
-            },
-            Found::Nothing | Found::Damaged => {
+        let path = self.path(IDENTITY);
+        let known = match record::read::<Identity>(&self.root, &path)? {
+            Found::Whole(known) => Some(known.pc_id),
+            Found::Nothing | Found::Damaged => None,
+        };
+        match (known, wanted) {
+            (Some(known), Some(wanted)) if wanted != known => Err(DataError::OtherIdentity {
+                folder: self.root.to_path_buf(),
+                known,
+                wanted,
+            }),
+            (Some(known), _) => Ok(known),
+            (None, None) if self.was_used()? => Err(DataError::LostIdentity {
+                folder: self.root.to_path_buf(),
+            }),
+            (None, wanted) => {
                 let pc_id = wanted.map_or_else(from_host_name, Ok)?;
-                record::write(
-                    &path,
-                    &Identity {
-                        pc_id: pc_id.clone(),
-                    },
-                )?;
+                let identity = Identity {
+                    pc_id: pc_id.clone(),
+                };
+                record::write(&path, &identity)?;
                 Ok(pc_id)
             }
         }
+    }
+
+    /// Whether an agent has lived here: any record of one, whole or set aside.
+    fn was_used(&self) -> Result<bool, DataError> {
+        for folder in FOLDERS {
+            if !record::files(&self.path(folder))?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Notes a connection for `status`; a failure is of no consequence.
@@ -179,14 +196,19 @@ fn from_host_name() -> Result<PcId, DataError> {
 /// Reads `identity.json` and `last_connect.json` without the lock, for `status`.
 ///
 /// # Errors
-/// The folder can't be read.
+/// The folder can't be read, or what it says of its identity can't.
 pub fn peek(root: &Path) -> Result<(Option<Identity>, Option<LastConnect>), DataError> {
     let read = |name: &str| match fs::read(root.join(name)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(DataError::read(&root.join(name), e)),
     };
-    let identity = read("identity.json")?.and_then(|bytes| record::decode(&bytes).ok());
+    let identity = match read(IDENTITY)? {
+        Some(bytes) => Some(record::decode(&bytes).map_err(|_| DataError::LostIdentity {
+            folder: root.to_path_buf(),
+        })?),
+        None => None,
+    };
     let last = read("last_connect.json")?.and_then(|bytes| record::decode(&bytes).ok());
     Ok((identity, last))
 }
@@ -221,6 +243,31 @@ mod tests {
             refused.contains("`pc-1`") && refused.contains("`pc-2`"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_folder_whose_identity_is_damaged_is_nobody_elses_until_its_id_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        data.identity(Some(pc("pc-1"))).unwrap();
+        fs::write(folder.path().join(IDENTITY), b"{").unwrap();
+        // Also at the second start, when the damaged file is set aside already.
+        for _ in 0..2 {
+            let refused = data.identity(None).unwrap_err();
+            assert!(matches!(refused, DataError::LostIdentity { .. }));
+            assert!(refused.to_string().contains("`--id`"), "{refused}");
+        }
+        assert_eq!(data.identity(Some(pc("pc-1"))).unwrap(), pc("pc-1"));
+        assert_eq!(data.identity(None).unwrap(), pc("pc-1"));
+    }
+
+    #[test]
+    fn a_folder_with_a_journal_and_no_identity_asks_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        fs::write(folder.path().join("journal/x.json"), b"{}").unwrap();
+        let refused = data.identity(None).unwrap_err();
+        assert!(matches!(refused, DataError::LostIdentity { .. }));
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub enum DataError {
         /// Who was asked for.
         wanted: PcId,
     },
+    /// The folder was somebody's, and no longer says whose.
+    #[error("the identity in the data folder `{}` is damaged or missing; give the id that this PC has in the fleet with `--id`", folder.display())]
+    LostIdentity {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The host name is no id.
     #[error("the host name `{name}` gives no pc id; choose one with `--id`")]
     NoIdentity {

@@ -27,7 +27,7 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// For output that is still in the pipes after the program's end.
 const PIPE_GRACE: Duration = Duration::from_secs(2);
 /// Between looks at a group that was asked to stop.
-const GROUP_POLL: Duration = Duration::from_millis(20);
+const GROUP_POLL: Duration = Duration::from_millis(50);
 const READ_BYTES: usize = 32 * 1024;
 
 /// Runs scripts on this PC; cheap to clone, any number of runs at once.

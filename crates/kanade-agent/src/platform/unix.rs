@@ -195,8 +195,10 @@ impl ProcessTree for Tree {
     }
 
     fn group_alive(&self) -> bool {
-        self.group()
-            .is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
+        let signalled = |group| rustix::process::test_kill_process_group(group).is_ok();
+        // A signal finds also who has ended and waits for its parent, such as an orphan in a
+        // container whose first process waits for nobody; only the table tells them apart.
+        self.group().is_some_and(signalled) && processes::group_lives(self.mark.pid)
     }
 
     fn kill(&self) -> Leftovers {

@@ -37,6 +37,16 @@ pub(super) fn started(pid: u32) -> Option<u64> {
     read(pid).map(|process| process.started)
 }
 
+/// Whether a process of the group has not ended. Only Linux has the table; elsewhere anybody may.
+pub(super) fn group_lives(group: u32) -> bool {
+    let table = snapshot();
+    table.is_empty() || lives_in(&table, group)
+}
+
+fn lives_in(table: &[Process], group: u32) -> bool {
+    table.iter().any(|p| p.group == group && !p.zombie)
+}
+
 /// Kills all processes of a run and waits for their end.
 ///
 /// `killed` are those that were killed already; they are counted once.
@@ -247,6 +257,16 @@ mod tests {
             process(60, AGENT, 60, 1002),
         ];
         assert_eq!(check(&table, &[AGENT, 1]), [0u32; 0]);
+    }
+
+    #[test]
+    fn a_group_of_the_dead_does_not_live() {
+        let orphan = Process {
+            zombie: true,
+            ..process(101, 1, 100, 1001)
+        };
+        assert!(!lives_in(&[orphan, process(7, 1, 7, 5)], 100));
+        assert!(lives_in(&[orphan, process(102, 1, 100, 1001)], 100));
     }
 
     #[test]

@@ -86,9 +86,41 @@ impl From<SecretsError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let help = error.help().map(str::to_owned);
+        let help = match is_damaged(&error) {
+            true => Some(DAMAGED_DATABASE),
+            false => error.help(),
+        };
+        let help = help.map(str::to_owned);
         Self::new(error, help)
     }
+}
+
+/// The next step with a database that SQLite cannot read.
+const DAMAGED_DATABASE: &str = "put the file back from a backup, or move it away with its `-wal` \
+     and `-shm`: a new one takes over what the broker still has";
+
+/// Whether SQLite says that the file is none of its own, or is broken.
+fn is_damaged(error: &StoreError) -> bool {
+    use sqlx::migrate::MigrateError;
+    let source = match error {
+        StoreError::Open { source, .. } => source.downcast_ref::<sqlx::Error>(),
+        StoreError::Migrate { source, .. } => {
+            if let MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) =
+                &**source
+            {
+                Some(source)
+            } else {
+                None
+            }
+        }
+        StoreError::Full { source, .. } | StoreError::Failed { source, .. } => Some(&**source),
+        StoreError::InUse { .. } | StoreError::Value { .. } => None,
+    };
+    let code = source
+        .and_then(sqlx::Error::as_database_error)
+        .and_then(|error| error.code()?.parse::<u32>().ok());
+    // SQLITE_CORRUPT and SQLITE_NOTADB; what is above the low byte says more of the same.
+    code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
 impl From<BrokerError> for Failure {
@@ -107,5 +139,32 @@ impl From<BootstrapError> for Failure {
             exit,
             ..Self::new(error, Some(help))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_to_be_put_back_or_moved_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kanade.db");
+        std::fs::write(
+            &file,
+            "not a database, and long enough to be read ".repeat(100),
+        )
+        .unwrap();
+        let error = Store::open(&file).await.err().unwrap();
+        let text = Failure::from(error).text();
+        assert!(
+            text.contains("try: put the file back from a backup"),
+            "{text}"
+        );
+
+        let error = Store::open(&folder.path().join("no/such/kanade.db")).await;
+        let text = Failure::from(error.err().unwrap()).text();
+        assert!(text.contains("try: check that the folder exists"), "{text}");
     }
 }

@@ -38,6 +38,15 @@ pub enum BrokerError {
         #[source]
         source: io::Error,
     },
+    /// The file of secrets holds something else.
+    #[error("the broker's secrets in `{}` are damaged", path.display())]
+    Secrets {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
     /// Another backend runs a broker there.
     #[error("another backend runs the broker in `{}`", folder.display())]
     InUse {
@@ -114,6 +123,7 @@ impl BrokerError {
             Self::Missing { .. } => "broker.missing",
             Self::Version { .. } => "broker.version",
             Self::File { .. } => "broker.file",
+            Self::Secrets { .. } => "broker.secrets",
             Self::InUse { .. } => "broker.in_use",
             Self::NoRoom { .. } => "broker.no_room",
             Self::WontStart { .. } => "broker.wont_start",
@@ -128,6 +138,10 @@ impl BrokerError {
                  KANADE_NATS_SERVER) to it, or set `broker.url` to a broker that runs elsewhere"
             }
             Self::File { .. } => "the backend's user must own its data folder",
+            Self::Secrets { .. } => {
+                "put it back from a backup, or delete it: a new one is made, and agents need the \
+                 new `secrets/agent.creds.json`"
+            }
             Self::InUse { .. } => {
                 "stop the other backend, or give this one a data folder of its own"
             }

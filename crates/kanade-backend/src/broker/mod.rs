@@ -23,6 +23,7 @@ mod supervise;
 mod watchdog;
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -205,7 +206,13 @@ fn load_secrets(data_dir: &Path, folder: &Path) -> Result<Secrets, BrokerError> 
         secrets::private_folder(private).map_err(|source| file_error("make", private, source))?;
     }
     let file = secret.join("broker.json");
-    Secrets::load_or_make(&file).map_err(|source| file_error("read or make", &file, source))
+    Secrets::load_or_make(&file).map_err(|source| {
+        if source.kind() == ErrorKind::InvalidData {
+            let path = file.clone();
+            return BrokerError::Secrets { path, source };
+        }
+        file_error("read or make", &file, source)
+    })
 }
 
 fn lock(folder: &Path) -> Result<File, BrokerError> {

@@ -49,10 +49,12 @@ impl Secrets {
         })
     }
 
-    /// The secrets in `file`, made at the first call.
+    /// The secrets in `file`, made at the first call; [`io::ErrorKind::InvalidData`] when it
+    /// holds something else.
     pub(super) fn load_or_make(file: &Path) -> io::Result<Self> {
         match fs::read(file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let secrets = Self::generate()?;
                 let text = serde_json::to_vec_pretty(&secrets).map_err(io::Error::other)?;
@@ -124,7 +126,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("broker.json");
         fs::write(&file, "{").unwrap();
-        assert!(Secrets::load_or_make(&file).is_err());
+        let refused = Secrets::load_or_make(&file).unwrap_err();
+        assert_eq!(io::ErrorKind::InvalidData, refused.kind());
         assert_eq!("{", fs::read_to_string(&file).unwrap());
     }
 }

@@ -100,20 +100,30 @@ pub(crate) fn of_file(file: &Path) -> Result<String, Failure> {
         }
         _ => std::fs::read(file),
     };
-    let text = String::from_utf8(bytes.map_err(|error| failed(&error))?);
-    let text = text.map_err(|_| {
+    let text = text_of(&bytes.map_err(|error| failed(&error))?).ok_or_else(|| {
         Failure::usage(format!("the script in {name} is not UTF-8 text"))
             .help("save it as UTF-8; a program belongs on the PCs, not into a script")
     })?;
-    // Editors on Windows put a mark in front that no shell understands.
-    let text = text
-        .strip_prefix('\u{feff}')
-        .map(ToOwned::to_owned)
-        .unwrap_or(text);
     if text.trim().is_empty() {
         return Err(Failure::usage(format!("the script in {name} is empty")));
     }
     Ok(text)
+}
+
+/// The text in a file, without the mark that editors on Windows put in front and no shell
+/// understands; that mark says whether it is UTF-16, as PowerShell ISE saves it.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] | rest => std::str::from_utf8(rest).ok().map(str::to_owned),
+    }
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    let text = char::decode_utf16(units.iter().copied().map(unit)).collect::<Result<_, _>>();
+    text.ok().filter(|_| rest.is_empty())
 }
 
 #[cfg(test)]
@@ -166,6 +176,12 @@ mod tests {
         let file = folder.path().join("a.ps1");
         std::fs::write(&file, "\u{feff}Get-Date\r\n").unwrap();
         assert_eq!(of_file(&file).unwrap(), "Get-Date\r\n");
+        for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+            let text = "\u{feff}echo 'grün 🌳'\r\n";
+            let bytes: Vec<u8> = text.encode_utf16().flat_map(unit).collect();
+            std::fs::write(&file, bytes).unwrap();
+            assert_eq!(of_file(&file).unwrap(), "echo 'grün 🌳'\r\n");
+        }
         std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
         assert!(
             of_file(&file)

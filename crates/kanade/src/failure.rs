@@ -238,6 +238,7 @@ fn flag_of(field: &str) -> String {
         "targets.not_groups" => "--not group:…",
         "targets.not_pcs" => "--not pc:…",
         "deadline_s" => "--deadline",
+        "reach" => "--open",
         "jitter_s" | "jitter" => "--jitter",
         "timeout" => "--timeout",
         "tries" => "--tries",

@@ -320,7 +320,7 @@ impl Got<'_> {
         let listed: Listed<T> = list(self.client, path, query, asking).await?;
         let people = matches!(args.format.output, Format::Table | Format::Wide);
         if listed.items.is_empty() && people {
-            self.screen.words(&nothing(path));
+            self.screen.words(&nothing(path, narrows(query)));
             return Ok(());
         }
         show_rows(self.screen, &listed.items, args.format.output, &when)?;
@@ -333,9 +333,20 @@ impl Got<'_> {
     }
 }
 
+/// Whether a query asks for some of a list only.
+fn narrows(query: &impl Serialize) -> bool {
+    const HOW: [&str; 3] = ["limit", "cursor", "sort"];
+    let query = serde_json::to_value(query).unwrap_or_default();
+    let mut fields = query.as_object().into_iter().flatten();
+    fields.any(|(field, value)| !value.is_null() && !HOW.contains(&field.as_str()))
+}
+
 /// What an empty list teaches.
-fn nothing(path: &str) -> String {
+fn nothing(path: &str, narrowed: bool) -> String {
     let path = path.replace('-', " ");
+    if narrowed {
+        return format!("no {path} match");
+    }
     let next = match path.as_str() {
         "agents" => "a PC is here with the first heartbeat of its agent",
         "execs" | "results" => "`kanade run -t all -- uptime` makes the first",
@@ -344,4 +355,25 @@ fn nothing(path: &str) -> String {
         _ => return format!("no {path}"),
     };
     format!("no {path}; {next}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_says_whether_some_were_asked_for() {
+        let all = ResultQuery {
+            sort: Some("stored_at".to_owned()),
+            ..ResultQuery::default()
+        };
+        let some = ResultQuery {
+            job_id: Some(JobId::parse("nightly").unwrap()),
+            ..all.clone()
+        };
+        let said = |query: &ResultQuery| nothing("results", narrows(query));
+        assert!(said(&all).contains("makes the first"));
+        assert_eq!(said(&some), "no results match");
+        assert!(!narrows(&SystemQuery::default()));
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) struct IssueArgs {
     /// Spread the starts over this time
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub jitter: Option<u32>,
-    /// Also on PCs that join the targets before the deadline
+    /// Also on PCs that join before the deadline; only with a group or `all`
     #[arg(long)]
     pub open: bool,
     /// Say which PCs it would run on, and run nothing

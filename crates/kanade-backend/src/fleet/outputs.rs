@@ -41,16 +41,20 @@ impl Outputs {
         store.map_err(|source| failed(operation, key, source))
     }
 
-    /// Bytes of an object from `offset` on, at most `limit`; none when it has gone.
+    /// Bytes of an object from `offset` on, at most `limit`, and the size of the whole object.
     ///
     /// # Errors
-    /// [`FleetError::Objects`] when the broker does not answer.
-    pub async fn read(&self, key: &str, offset: u64, limit: u64) -> FleetResult<Vec<u8>> {
+    /// [`FleetError::Objects`] when the object has gone or the broker does not answer.
+    pub async fn read(&self, key: &str, offset: u64, limit: u64) -> FleetResult<(Vec<u8>, u64)> {
         let bucket = self.bucket("read", key).await?;
         let mut object = bucket
             .get(key)
             .await
             .map_err(|source| failed("read", key, source))?;
+        let size = object.info().size as u64;
+        if offset >= size {
+            return Ok((Vec::new(), size));
+        }
         // Chunks have no index, so what is before the page is read and dropped.
         let mut before = (&mut object).take(offset);
         tokio::io::copy(&mut before, &mut tokio::io::sink())
@@ -62,7 +66,7 @@ impl Outputs {
             .read_to_end(&mut bytes)
             .await
             .map_err(|source| failed("read", key, source))?;
-        Ok(bytes)
+        Ok((bytes, size))
     }
 
     /// Stores what `input` gives under `key`, if it is at most [`OUTPUT_MAX_BYTES`] and has this

@@ -65,10 +65,9 @@ impl Fleet {
                 bytes,
                 stored_bytes,
             }) => (bytes, stored_bytes),
-            Some(OutputPlace::Object { key, stored_bytes }) => (
-                self.outputs(&key)?.read(&key, offset, limit).await?,
-                stored_bytes,
-            ),
+            Some(OutputPlace::Object { key }) => {
+                self.outputs(&key)?.read(&key, offset, limit).await?
+            }
         };
         Ok(output_page(&bytes, offset, stored_bytes))
     }

@@ -15,7 +15,11 @@ use super::{Store, StoreError, failed};
 const COLUMNS: &str = "result_no, request_id, exec_id, attempt, pc_id, job_id, outcome, \
      reason_code, reason_text, exit_code, tries, started_at, ended_at, stored_at, stdout_total, \
      stdout_truncated, stdout_object, stdout_hash, stderr_total, stderr_truncated, \
-     stderr_object, stderr_hash, stdout, stderr";
+     stderr_object, stderr_hash, stdout, stderr, \
+     CASE WHEN stdout_hash IS NOT NULL THEN (SELECT length(o.text) FROM outputs o \
+       WHERE o.request_id = results.request_id AND o.stream = 'stdout') END AS stdout_stored, \
+     CASE WHEN stderr_hash IS NOT NULL THEN (SELECT length(o.text) FROM outputs o \
+       WHERE o.request_id = results.request_id AND o.stream = 'stderr') END AS stderr_stored";
 
 /// Where a stream of output is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +31,10 @@ pub enum OutputPlace {
         /// All that can be read, in bytes.
         stored_bytes: u64,
     },
-    /// In the object store.
+    /// In the object store, which knows how many bytes there are.
     Object {
         /// Its key there.
         key: String,
-        /// All that can be read, in bytes.
-        stored_bytes: u64,
     },
 }
 
@@ -92,12 +94,10 @@ impl Store {
         let mut conn = self.read().await?;
         let select = match stream {
             Stream::Stdout => {
-                "SELECT stdout_object AS object, stdout_total - stdout_truncated AS stored,
-                   stdout AS head FROM results WHERE request_id = $1"
+                "SELECT stdout_object AS object, stdout AS head FROM results WHERE request_id = $1"
             }
             Stream::Stderr => {
-                "SELECT stderr_object AS object, stderr_total - stderr_truncated AS stored,
-                   stderr AS head FROM results WHERE request_id = $1"
+                "SELECT stderr_object AS object, stderr AS head FROM results WHERE request_id = $1"
             }
         };
         let row = sqlx::query(select)
@@ -108,8 +108,7 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let object: Option<String> = row.get("object");
         if let Some(key) = object {
-            let stored_bytes = count(row.get("stored"));
-            return Ok(Some(OutputPlace::Object { key, stored_bytes }));
+            return Ok(Some(OutputPlace::Object { key }));
         }
         let (from, size) = (start(offset), i64::try_from(limit).unwrap_or(i64::MAX));
         let whole = sqlx::query(
@@ -248,6 +247,7 @@ fn result_view(row: &SqliteRow) -> Result<ResultView, StoreError> {
                 "stdout_truncated",
                 "stdout_object",
                 "stdout_hash",
+                "stdout_stored",
             ],
         ),
         stderr: output_view(
@@ -258,22 +258,27 @@ fn result_view(row: &SqliteRow) -> Result<ResultView, StoreError> {
                 "stderr_truncated",
                 "stderr_object",
                 "stderr_hash",
+                "stderr_stored",
             ],
         ),
     })
 }
 
-fn output_view(row: &SqliteRow, columns: [&str; 5]) -> OutputView {
-    let [text, total, truncated, object, hash] = columns;
+fn output_view(row: &SqliteRow, columns: [&str; 6]) -> OutputView {
+    let [text, total, truncated, object, hash, stored] = columns;
     let head: String = row.get(text);
     let (total_bytes, truncated_bytes) = (count(row.get(total)), count(row.get(truncated)));
     let object: Option<String> = row.get(object);
     let hash: Option<Vec<u8>> = row.get(hash);
     let in_row = object.is_none() && hash.is_none();
-    let stored_bytes = if in_row {
-        head.len() as u64
-    } else {
+    // Text is longer than the bytes that it was made of: a cut leaves a line, and what is no UTF-8
+    // becomes a character of three bytes. Only the object store knows the size of what is there,
+    // and a list asks it for none; a page of the output says it exactly.
+    let stored_bytes = if object.is_some() {
         total_bytes.saturating_sub(truncated_bytes)
+    } else {
+        let stored: Option<i64> = row.get(stored);
+        stored.map_or(head.len() as u64, count)
     };
     let sha256 = match hash {
         Some(hash) => Some(hex::encode(hash)),

@@ -123,7 +123,9 @@ async fn an_output_too_large_for_its_result_is_taken_checked_and_read_in_pages()
         started_at: None,
         ended_at: chrono::Utc::now(),
         stdout: Output {
-            total_bytes: output.len() as u64,
+            // What a program wrote and what became text of it have sizes of their own.
+            total_bytes: 10_000_000,
+            truncated_bytes: 9_800_000,
             stored_as: Some(format!("{run}/stdout")),
             ..Output::default()
         },
@@ -151,6 +153,11 @@ async fn an_output_too_large_for_its_result_is_taken_checked_and_read_in_pages()
     let page: OutputPage = read(&backend, &path).await;
     assert_eq!((page.text.as_str(), page.offset), ("y\ny\ny\n", offset));
     assert_eq!(page.stored_bytes, output.len() as u64);
+    assert_eq!(page.next_offset, Some(offset + 6));
+    let offset = page.stored_bytes - 6;
+    let path = format!("/api/v1/results/{run}/output?offset={offset}&limit=6");
+    let page: OutputPage = read(&backend, &path).await;
+    assert_eq!((page.text.as_str(), page.next_offset), ("y\ny\ny\n", None));
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ async fn a_broken_upload_never_replaces_a_good_one_and_pages_are_exact() {
         (699_999, 10),
         (800_000, 1),
     ] {
-        let page = outputs.read(key, offset, limit).await.unwrap();
+        let (page, size) = outputs.read(key, offset, limit).await.unwrap();
+        assert_eq!(size, 700_000);
         let from = usize::try_from(offset).unwrap().min(text.len());
         let to = usize::try_from(offset + limit).unwrap().min(text.len());
         assert_eq!(page, text[from..to], "{limit} bytes from {offset}");

@@ -192,6 +192,28 @@ async fn store_results(world: &World, results: &[RunResult]) {
 }
 
 #[tokio::test]
+async fn the_size_of_an_output_is_that_of_its_text_not_of_the_bytes_that_became_it() {
+    let world = World::of(1).await;
+    let exec_id = world.issue(everybody()).await.exec_id;
+    let text = format!("{}END\n", "\u{fffd}".repeat(500));
+    let mut result = run_result(exec_id, 0, &text);
+    result.stdout.total_bytes = 504;
+    let run = result.request_id;
+    store_results(&world, &[result]).await;
+    let stored = world.fleet.result_fetch(run).await.unwrap().stdout;
+    assert_eq!(
+        (stored.stored_bytes, stored.total_bytes),
+        (text.len() as u64, 504)
+    );
+    let page = world
+        .fleet
+        .result_output(run, &OutputQuery::default())
+        .await
+        .unwrap();
+    assert_eq!((page.text, page.next_offset), (text, None));
+}
+
+#[tokio::test]
 async fn results_are_listed_with_heads_and_read_in_pages() {
     let world = World::of(3).await;
     let exec_id = world.issue(everybody()).await.exec_id;

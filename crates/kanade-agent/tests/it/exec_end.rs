@@ -111,6 +111,25 @@ async fn a_script_that_is_asked_to_stop_has_time_to_tidy_up() {
     assert_eq!(lines(&tidied), ["done"]);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nobody_waits_for_the_dead_of_a_script_that_was_asked_to_stop() {
+    // Longer than the test has.
+    let pc = Pc::new().with_graces(Duration::from_secs(3600), Duration::from_secs(2));
+    let parent = pc.path("parent");
+    // The child stays in the group; its parent leaves it, and never asks how the child ended.
+    let script = format!(
+        "rm -f {parent}
+         sh -c 'sleep 1000 & exec setsid sh -c \"echo \\$\\$ >{parent}; exec sleep 1000\"' &
+         trap 'exit 0' TERM
+         until [ -s {parent} ]; do sleep 0.02; done
+         echo ready
+         while :; do sleep 0.05; done"
+    );
+    run_into_its_limit(&pc, &script).await;
+    assert!(is_gone(&parent));
+}
+
 #[tokio::test]
 async fn a_kill_ends_a_run_and_names_no_exit_code() {
     let pc = Pc::new().with_graces(Duration::from_millis(300), Duration::from_secs(2));

@@ -163,17 +163,25 @@ async fn exec_stop(
 }
 
 /// Runs an exec again on PCs that did not end well.
+///
+/// With an `Idempotency-Key` the same request sent twice is one retry.
 #[utoipa::path(
     post, path = "/execs/{exec_id}/retry", tag = "execs", request_body = RetryRequest,
-    params(("exec_id" = String, Path, description = "Its id, or a unique beginning of it")),
+    params(
+        ("exec_id" = String, Path, description = "Its id, or a unique beginning of it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes sending again safe"),
+    ),
     responses((status = 200, description = "The exec as it is now", body = ExecView))
 )]
 async fn exec_retry(
     State(state): State<ApiState>,
     operator: Operator,
     Path(text): Path<String>,
+    headers: HeaderMap,
     Json(request): Json<RetryRequest>,
 ) -> Answer<Body<ExecView>> {
+    let key = idempotency_key(&headers)?;
     let id = resolve(&state, &text).await?;
-    Ok(Body(state.fleet.exec_retry(id, &request, &operator).await?))
+    let retried = state.fleet.exec_retry(id, &request, key, &operator).await?;
+    Ok(Body(retried))
 }

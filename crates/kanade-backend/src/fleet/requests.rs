@@ -5,7 +5,7 @@
 //! shows whom an exec would hit, and holds it to exactly that.
 
 use chrono::Duration;
-use kanade_shared::api::execs::{ExecPreview, ExecRequest};
+use kanade_shared::api::execs::{ExecPreview, ExecRequest, RetryRequest};
 use kanade_shared::id::{ExecId, PcId};
 use kanade_shared::wire::command::Reach;
 use sha2::{Digest, Sha256};
@@ -99,6 +99,13 @@ pub(super) fn request_hash(request: &ExecRequest) -> FleetResult<Vec<u8>> {
     };
     let json = serde_json::to_vec(&bare)
         .map_err(|error| FleetError::invalid("what", format!("has no JSON: {error}")))?;
+    Ok(Sha256::digest(json).to_vec())
+}
+
+/// Names a retry; no request for a new exec has this name.
+pub(super) fn retry_hash(exec_id: ExecId, request: &RetryRequest) -> FleetResult<Vec<u8>> {
+    let json = serde_json::to_vec(&("retry", exec_id, request))
+        .map_err(|error| FleetError::invalid("retry", format!("has no JSON: {error}")))?;
     Ok(Sha256::digest(json).to_vec())
 }
 

@@ -16,6 +16,7 @@ use kanade_shared::wire::result::{Outcome, Reason};
 use serde_json::json;
 
 use super::execs::{self, Draft};
+use super::requests::{known, retry_hash, scoped_key};
 use super::{Fleet, FleetError, FleetResult, Operator};
 use crate::changes::Topic;
 use crate::fleet::rules::{self, Ledger};
@@ -85,18 +86,27 @@ impl Fleet {
         })
     }
 
-    /// Tries an exec again on the PCs that ended with one of the outcomes asked for.
+    /// Tries an exec again on the PCs that ended with one of the outcomes asked for, once for each
+    /// key.
     ///
     /// # Errors
-    /// [`FleetError`] when there is no such exec, nothing to try again, or its script is gone.
+    /// [`FleetError`] when there is no such exec, nothing to try again, its script is gone, or the
+    /// key is another request's.
     pub async fn exec_retry(
         &self,
         exec_id: ExecId,
         request: &RetryRequest,
+        idempotency_key: Option<&str>,
         by: &Operator,
     ) -> FleetResult<ExecView> {
         execs::reason(request.reason.as_deref())?;
+        let key = idempotency_key.map(|key| scoped_key(key, by)).transpose()?;
+        let hash = retry_hash(exec_id, request)?;
         let mut tx = self.store.begin().await?;
+        if let Some(known) = known(&mut tx, key.as_deref(), &hash).await? {
+            drop(tx);
+            return self.exec_fetch(known).await;
+        }
         self.room.admit()?;
         stopped(&mut tx, exec_id).await?;
         let before = tx.targets_current(exec_id).await?;
@@ -127,6 +137,9 @@ impl Fleet {
         });
         tx.audit_insert(&by.account_id, "exec.retry", &exec_id.to_string(), &detail)
             .await?;
+        if let Some(key) = &key {
+            tx.idempotency_insert(key, &hash, exec_id).await?;
+        }
         let change = tx.next_change();
         tx.commit().await?;
         self.publisher.nudge();

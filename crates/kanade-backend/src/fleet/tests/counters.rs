@@ -89,7 +89,10 @@ async fn play(world: &World, exec_id: ExecId, step: &Happens) {
                 reason: None,
             };
             // There may be nothing to try again.
-            let _ = world.fleet.exec_retry(exec_id, &request, &world.by).await;
+            let _ = world
+                .fleet
+                .exec_retry(exec_id, &request, None, &world.by)
+                .await;
         }
     }
 }

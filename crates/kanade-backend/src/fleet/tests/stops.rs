@@ -161,7 +161,7 @@ async fn a_retry_is_a_new_attempt_of_those_that_failed() {
     };
     let exec = world
         .fleet
-        .exec_retry(exec_id, &retry, &world.by)
+        .exec_retry(exec_id, &retry, None, &world.by)
         .await
         .unwrap();
     assert_eq!((exec.state, exec.counts.targets), (ExecState::Running, 4));
@@ -177,7 +177,7 @@ async fn a_retry_is_a_new_attempt_of_those_that_failed() {
     assert_eq!(targets[1].attempt, Attempt::FIRST);
     let error = world
         .fleet
-        .exec_retry(exec_id, &retry, &world.by)
+        .exec_retry(exec_id, &retry, None, &world.by)
         .await
         .unwrap_err();
     assert_eq!(error.code(), "exec.nothing_to_retry");
@@ -209,7 +209,7 @@ async fn attempts_are_never_drawn_twice_though_the_clock_stands() {
         };
         world
             .fleet
-            .exec_retry(exec_id, &retry, &world.by)
+            .exec_retry(exec_id, &retry, None, &world.by)
             .await
             .unwrap();
         let attempt = world.targets(exec_id).await[0].attempt;
@@ -234,10 +234,46 @@ async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again() {
     };
     let exec = world
         .fleet
-        .exec_retry(exec_id, &retry, &world.by)
+        .exec_retry(exec_id, &retry, None, &world.by)
         .await
         .unwrap();
     assert_eq!((exec.state, exec.counts.pending), (ExecState::Running, 2));
     let stop = world.stop(exec_id, StopAction::Withdraw).await;
     assert_eq!((stop.never_start, stop.exec.state), (2, ExecState::Ended));
+}
+
+#[tokio::test]
+async fn a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_conflict() {
+    let world = World::of(2).await;
+    let exec_id = world.issue(everybody()).await.exec_id;
+    let fail = || world.change(exec_id, |target| end(target, Outcome::Failed));
+    fail().await;
+    let retry = RetryRequest {
+        outcomes: vec![Outcome::Failed],
+        deadline_s: None,
+        reason: None,
+    };
+    let ask = async |retry: &RetryRequest, key| {
+        world
+            .fleet
+            .exec_retry(exec_id, retry, Some(key), &world.by)
+            .await
+    };
+    let attempt = async || world.targets(exec_id).await[0].attempt;
+    ask(&retry, "k1").await.unwrap();
+    let second = attempt().await;
+    assert!(second > Attempt::FIRST);
+    // The answer was lost, and before it is asked for again the second attempt has failed, too.
+    fail().await;
+    let again = ask(&retry, "k1").await.unwrap();
+    assert_eq!((again.exec_id, attempt().await), (exec_id, second));
+    let other = RetryRequest {
+        deadline_s: Some(60),
+        ..retry.clone()
+    };
+    let error = ask(&other, "k1").await.unwrap_err();
+    assert_eq!(error.code(), "idempotency.reused");
+    assert_eq!(attempt().await, second);
+    ask(&retry, "k2").await.unwrap();
+    assert!(attempt().await > second);
 }

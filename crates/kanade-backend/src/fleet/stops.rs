@@ -4,7 +4,8 @@
 //! offline and of which nothing was heard get `withdrawn` at once, as the backend's word; what a PC
 //! reports later replaces it. Any other PC may have started in this very second, so its own word is
 //! awaited. A retry
-//! is a new attempt, in the own documents of its PCs, of targets that have ended.
+//! is a new attempt, in the own documents of its PCs, of targets that have ended. It is not stopped
+//! by what stopped the attempts before: their commands stay stopped, the exec does not.
 
 use std::collections::HashSet;
 
@@ -311,7 +312,7 @@ async fn command_again(
         pcs,
     };
     let bytes = execs::command(tx, draft).await?;
-    tx.exec_deadline(exec_id, deadline).await?;
+    tx.exec_again(exec_id, deadline).await?;
     Ok(bytes)
 }
 

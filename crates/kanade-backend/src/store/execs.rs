@@ -257,21 +257,24 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives an exec that is tried again its new latest start.
+    /// Gives an exec that is tried again its new latest start. A stop before was of the attempts
+    /// until then: their commands keep it, the exec has none.
     ///
     /// # Errors
     /// [`StoreError`] when it is not stored.
-    pub async fn exec_deadline(
+    pub async fn exec_again(
         &mut self,
         id: ExecId,
         deadline: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE execs SET deadline = $2 WHERE exec_id = $1")
-            .bind(exec_bytes(id))
-            .bind(ms(deadline))
-            .execute(&mut **self)
-            .await
-            .map_err(failed("store an exec"))?;
+        sqlx::query(
+            "UPDATE execs SET deadline = $2, stop = NULL, stopped_at = NULL WHERE exec_id = $1",
+        )
+        .bind(exec_bytes(id))
+        .bind(ms(deadline))
+        .execute(&mut **self)
+        .await
+        .map_err(failed("store an exec"))?;
         Ok(())
     }
 }

@@ -179,7 +179,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Inserts a command of an exec that is there; `false` when it was known.
+    /// Inserts a command of an exec that is there; `false` when it was known. A new attempt is not
+    /// stopped by what stopped those before.
     ///
     /// # Errors
     /// [`StoreError`] when it is not stored.
@@ -212,7 +213,20 @@ impl Tx {
         .execute(&mut **self)
         .await
         .map_err(failed("adopt a command"))?;
-        Ok(inserted.rows_affected() > 0)
+        let new = inserted.rows_affected() > 0;
+        if new {
+            sqlx::query(
+                "UPDATE execs SET stop = NULL, stopped_at = NULL
+                 WHERE exec_id = $1 AND stop IS NOT NULL AND NOT EXISTS
+                   (SELECT 1 FROM commands WHERE exec_id = $1 AND attempt > $2)",
+            )
+            .bind(exec_bytes(command.exec_id))
+            .bind(integer(command.attempt.0))
+            .execute(&mut **self)
+            .await
+            .map_err(failed("adopt a command"))?;
+        }
+        Ok(new)
     }
 
     /// Inserts a command of which only its stop is known; `false` when it was known.
@@ -237,8 +251,8 @@ impl Tx {
         Ok(inserted.rows_affected() > 0)
     }
 
-    /// Sets the stop of a command and of its exec, unless they have it, or a kill; `false` when
-    /// nothing changed.
+    /// Sets the stop of a command and, if it is the newest attempt, of its exec, unless they have
+    /// it, or a kill; `false` when nothing changed.
     ///
     /// # Errors
     /// [`StoreError`] when it is not stored.
@@ -255,12 +269,17 @@ impl Tx {
         .await
         .map_err(failed("take over a stop"))?;
         sqlx::query(
-            "UPDATE execs SET stop = $1, stopped_at = $2, joins_until = NULL WHERE exec_id = $3
-             AND (stop IS NULL OR (stop = 'withdraw' AND $1 = 'kill'))",
+            "UPDATE execs SET joins_until = NULL,
+               stop = CASE WHEN later.attempt THEN stop ELSE $1 END,
+               stopped_at = CASE WHEN later.attempt THEN stopped_at ELSE $2 END
+             FROM (SELECT EXISTS
+               (SELECT 1 FROM commands WHERE exec_id = $3 AND attempt > $4) AS attempt) AS later
+             WHERE exec_id = $3 AND (stop IS NULL OR (stop = 'withdraw' AND $1 = 'kill'))",
         )
         .bind(word)
         .bind(ms(self.now()))
         .bind(exec_bytes(stop.exec_id))
+        .bind(integer(stop.attempt.0))
         .execute(&mut **self)
         .await
         .map_err(failed("take over a stop"))?;

@@ -4,7 +4,7 @@ use kanade_shared::api::execs::{
     ExecState, RetryRequest, StopRequest, StopView, TargetQuery, TargetState, TargetView,
 };
 use kanade_shared::id::{Attempt, ExecId};
-use kanade_shared::wire::command::StopAction;
+use kanade_shared::wire::command::{Command, Stop, StopAction};
 use kanade_shared::wire::result::Outcome;
 
 use super::{World, everybody, pc};
@@ -238,8 +238,10 @@ async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again() {
         .await
         .unwrap();
     assert_eq!((exec.state, exec.counts.pending), (ExecState::Running, 2));
+    assert_eq!(exec.stop, None, "the stop was of the attempt before");
     let stop = world.stop(exec_id, StopAction::Withdraw).await;
     assert_eq!((stop.never_start, stop.exec.state), (2, ExecState::Ended));
+    assert_eq!(stop.exec.stop, Some(StopAction::Withdraw));
 }
 
 #[tokio::test]
@@ -276,4 +278,69 @@ async fn a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_co
     assert_eq!(attempt().await, second);
     ask(&retry, "k2").await.unwrap();
     assert!(attempt().await > second);
+}
+
+#[tokio::test]
+async fn a_retry_after_a_kill_is_withdrawn_without_a_kill_and_the_old_command_stays_killed() {
+    let world = World::of(1).await;
+    let exec_id = world.issue(everybody()).await.exec_id;
+    world.stop(exec_id, StopAction::Kill).await;
+    world
+        .change(exec_id, |target| end(target, Outcome::Killed))
+        .await;
+    let retry = RetryRequest {
+        outcomes: vec![Outcome::Killed],
+        deadline_s: None,
+        reason: None,
+    };
+    let exec = world
+        .fleet
+        .exec_retry(exec_id, &retry, None, &world.by)
+        .await
+        .unwrap();
+    assert_eq!((exec.state, exec.stop), (ExecState::Running, None));
+    world
+        .change(exec_id, |target| {
+            assert!(!target.newest || rules::start(target, chrono::Utc::now()));
+        })
+        .await;
+    let stop = world.stop(exec_id, StopAction::Withdraw).await;
+    assert_eq!((stop.to_kill, stop.never_start), (0, 0), "it runs on");
+    assert_eq!(stop.exec.stop, Some(StopAction::Withdraw));
+    let mut tx = world.store.begin().await.unwrap();
+    let entries = tx.scope_all_entries().await.unwrap();
+    assert_eq!(entries[0].stop, Some(StopAction::Kill));
+}
+
+#[tokio::test]
+async fn what_a_document_tells_of_a_stop_is_shown_only_of_the_newest_attempt() {
+    let world = World::of(1).await;
+    let exec_id = world.issue(everybody()).await.exec_id;
+    let mut tx = world.store.begin().await.unwrap();
+    let first = tx.scope_all_entries().await.unwrap().remove(0);
+    let stop = |attempt| Stop {
+        exec_id,
+        attempt,
+        action: StopAction::Kill,
+        reach: first.key.reach,
+        issued_at: first.key.issued_at,
+        deadline: first.key.deadline,
+        until: first.key.over_at,
+    };
+    assert!(tx.stop_adopt(&stop(Attempt::FIRST)).await.unwrap());
+    let shown = tx.exec_find(exec_id).await.unwrap().unwrap().stop;
+    assert_eq!(shown, Some(StopAction::Kill));
+    let second = Command {
+        attempt: Attempt(2),
+        ..first.command.clone().unwrap()
+    };
+    assert!(tx.command_adopt(&second, false, 1).await.unwrap());
+    let shown = tx.exec_find(exec_id).await.unwrap().unwrap().stop;
+    assert_eq!(shown, None, "a new attempt is not stopped");
+    tx.stop_adopt(&stop(Attempt::FIRST)).await.unwrap();
+    let shown = tx.exec_find(exec_id).await.unwrap().unwrap().stop;
+    assert_eq!(shown, None, "nor by the old stop told again");
+    assert!(tx.stop_adopt(&stop(second.attempt)).await.unwrap());
+    let shown = tx.exec_find(exec_id).await.unwrap().unwrap().stop;
+    assert_eq!(shown, Some(StopAction::Kill));
 }

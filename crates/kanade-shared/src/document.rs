@@ -81,6 +81,23 @@ pub fn foreign(held: &Document, recorded: Rev) -> Option<Foreign> {
     })
 }
 
+/// What the broker has on a scope's subject.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum There<'a> {
+    /// Nothing.
+    Nothing,
+    /// Something that is no document of this scope; agents refuse it.
+    Unreadable,
+    /// A verified document.
+    Document(&'a Document),
+}
+
+impl<'a> From<Option<&'a Document>> for There<'a> {
+    fn from(document: Option<&'a Document>) -> Self {
+        document.map_or(Self::Nothing, Self::Document)
+    }
+}
+
 /// What to do with a scope's subject.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Revision {
@@ -102,23 +119,25 @@ pub struct Publication {
 type Key = (ExecId, Attempt);
 
 /// Compares what the broker holds of a scope with what the database says, after [`foreign`] was
-/// taken over.
+/// taken over. What is unreadable is replaced also where nothing is wanted: by an empty document.
 #[must_use]
-pub fn revise(
+pub fn revise<'a>(
     scope: &Scope,
-    held: Option<&Document>,
+    there: impl Into<There<'a>>,
     state: &ScopeState,
     now: DateTime<Utc>,
 ) -> Revision {
+    let there = there.into();
     let commands: Vec<Command> = wanted(state, now).cloned().collect();
     let stops: Vec<Stop> = state
         .entries
         .iter()
         .filter_map(|entry| stop_of(entry, now))
         .collect();
-    let needed = match held {
-        None => !commands.is_empty() || !stops.is_empty(),
-        Some(held) => {
+    let needed = match there {
+        There::Nothing => !commands.is_empty() || !stops.is_empty(),
+        There::Unreadable => true,
+        There::Document(held) => {
             held.rev != state.recorded
                 || held.rev < state.floor
                 || lacks(held, &commands, &stops)
@@ -128,10 +147,11 @@ pub fn revise(
     if !needed {
         return Revision::Keep;
     }
-    let known = state
-        .recorded
-        .max(state.floor)
-        .max(held.map_or(Rev(0), |held| held.rev));
+    let held = match there {
+        There::Document(held) => held.rev,
+        There::Nothing | There::Unreadable => Rev(0),
+    };
+    let known = state.recorded.max(state.floor).max(held);
     let clock = u64::try_from(now.timestamp_millis()).unwrap_or(0);
     let rev = Rev(clock.max(known.0.saturating_add(1)));
     let last = state
@@ -345,6 +365,22 @@ mod tests {
             publish(Some(&first), &heard, -500).unwrap().rev,
             Rev(u64::MAX / 2 + 10)
         );
+    }
+
+    #[test]
+    fn what_is_unreadable_is_replaced_also_where_nothing_is_wanted() {
+        let known = ScopeState {
+            floor: Rev(u64::MAX / 2),
+            ..state(Rev(5), vec![])
+        };
+        assert_eq!(publish(None, &known, 1), None);
+        let revision = revise(&Scope::All, There::Unreadable, &known, at(1));
+        let Revision::Publish(publication) = revision else {
+            panic!("it stays");
+        };
+        let document = publication.document;
+        assert!(document.commands.is_empty() && document.stops.is_empty());
+        assert!(document.rev > known.floor);
     }
 
     #[test]

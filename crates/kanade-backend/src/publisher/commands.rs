@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use kanade_shared::document::{self, Publication, Revision, ScopeState};
+use kanade_shared::document::{self, Publication, Revision, ScopeState, There};
 use kanade_shared::id::PcId;
 use kanade_shared::signing::{Kind, Verifier};
 use kanade_shared::subject::{EXEC_STREAM, Scope};
@@ -32,6 +32,17 @@ struct Held {
     scope: Scope,
     sequence: u64,
     document: Option<Document>,
+    /// There is something that is no document of this scope.
+    unreadable: bool,
+}
+
+impl Held {
+    fn there(&self) -> There<'_> {
+        match &self.document {
+            None if self.unreadable => There::Unreadable,
+            document => There::from(document.as_ref()),
+        }
+    }
 }
 
 /// Reconciles these scopes.
@@ -103,7 +114,11 @@ async fn once(flow: &Flow, scopes: &[Scope]) -> Result<Vec<Scope>, PublishError>
         match answer {
             Published::Stored(_) => {
                 flow.counters.documents.add(1);
-                tracing::debug!(scope = %held.scope, rev = publication.document.rev.0, "published");
+                let (scope, rev) = (&held.scope, publication.document.rev.0);
+                tracing::debug!(%scope, rev, "published");
+                if held.unreadable {
+                    tracing::warn!(%scope, rev, "what the broker had was no document of this scope; it is replaced");
+                }
             }
             Published::Conflict => again.push(held.scope.clone()),
         }
@@ -121,25 +136,23 @@ async fn read(flow: &Flow, scopes: &[Scope]) -> Result<Vec<Held>, PublishError> 
 
 fn held(scope: &Scope, kept: Option<Kept>) -> Held {
     let sequence = kept.as_ref().map_or(0, |kept| kept.sequence);
-    let document = kept.and_then(|kept| verified(scope, &kept));
+    // A marker says that there is nothing any more.
+    let kept = kept.filter(|kept| !kept.deleted);
+    let document = kept.as_ref().and_then(|kept| verified(scope, kept));
     Held {
         scope: scope.clone(),
         sequence,
+        unreadable: kept.is_some() && document.is_none(),
         document,
     }
 }
 
 /// The document in a message, if it is one of this scope. Anything else is replaced.
-#[must_use]
-pub fn verified(scope: &Scope, kept: &Kept) -> Option<Document> {
+fn verified(scope: &Scope, kept: &Kept) -> Option<Document> {
     let accepted =
         Verifier::Unsigned.accepts(Kind::Commands, &scope.to_string(), &kept.payload, None);
     let document: Option<Document> = serde_json::from_slice(&kept.payload).ok();
-    let document = document.filter(|document| accepted && document.scope == *scope);
-    if document.is_none() {
-        tracing::warn!(%scope, "what the broker has is no document of this scope; it is replaced");
-    }
-    document
+    document.filter(|document| accepted && document.scope == *scope)
 }
 
 /// Takes over what is foreign; gives the revs of the scopes, and what became different.
@@ -180,7 +193,7 @@ async fn revise<'a>(
     let now = tx.now();
     let mut documents = Vec::new();
     for (held, state) in held.iter().zip(&states) {
-        let revision = document::revise(&held.scope, held.document.as_ref(), state, now);
+        let revision = document::revise(&held.scope, held.there(), state, now);
         let Revision::Publish(publication) = revision else {
             continue;
         };

@@ -26,7 +26,7 @@ pub struct Kept {
     pub payload: Bytes,
     /// When the broker lets go of it, where the message says so itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether it marks a deleted key of a bucket.
+    /// Whether it only marks that what was there is deleted or has expired.
     pub deleted: bool,
 }
 
@@ -37,7 +37,8 @@ impl Kept {
         let ttl = header("Nats-TTL").and_then(seconds);
         Self {
             expires_at: ttl.and_then(|ttl| stored_at.checked_add_signed(ttl)),
-            deleted: header("KV-Operation").is_some_and(|word| word != "PUT"),
+            deleted: header("KV-Operation").is_some_and(|word| word != "PUT")
+                || header("Nats-Marker-Reason").is_some(),
             subject: message.subject.to_string(),
             sequence: message.sequence,
             payload: message.payload,

@@ -77,6 +77,24 @@ async fn somebody_elses_document_is_replaced_and_never_lost_against() {
 }
 
 #[tokio::test]
+async fn garbage_is_replaced_also_where_nothing_is_wanted() {
+    let world = World::still().await;
+    let js = world.js().await;
+    let scope = Scope::Pc("pc-1".parse().unwrap());
+    let stored = js.publish(scope.commands(), "garbage".into()).await;
+    stored.unwrap().await.unwrap();
+    world.spawn();
+    let document = wait::some("a document", wait::LONG, async || {
+        let kept = world.kept(&scope).await?;
+        serde_json::from_slice::<Document>(&kept.payload).ok()
+    })
+    .await;
+    assert!(document.commands.is_empty() && document.stops.is_empty());
+    assert_eq!(document.scope, scope);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_rev_goes_above_what_any_pc_holds() {
     let world = World::start().await;
     let pcs = world.enrol(&["pc-1"]).await;

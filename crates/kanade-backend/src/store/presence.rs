@@ -334,8 +334,10 @@ impl Tx {
         Ok(changed)
     }
 
-    /// Targets of these PCs that nothing was heard of, each with the rev of the document that
-    /// first listed it (0 while none did).
+    /// Targets of these PCs that nothing was heard of and whose deadline has not passed, each with
+    /// the rev of the document that first listed it (0 while none did). A document that was made
+    /// after the deadline lists a command no more, so a higher rev is no proof any longer; until
+    /// then, by the same clock, it is.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
@@ -343,6 +345,7 @@ impl Tx {
         &mut self,
         pcs: &[PcId],
     ) -> Result<Vec<(TargetRow, u64)>, StoreError> {
+        let now = ms(self.now());
         let mut pending = Vec::new();
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
             let mut select = QueryBuilder::<Sqlite>::new(
@@ -352,8 +355,10 @@ impl Tx {
                    CASE WHEN t.wide THEN c.listed_rev ELSE t.listed_rev END AS listed_rev
                  FROM targets t JOIN commands c
                    ON c.exec_id = t.exec_id AND c.attempt = t.attempt
-                 WHERE t.open = 1 AND t.state = 'pending' AND t.pc_id IN (",
+                 WHERE t.open = 1 AND t.state = 'pending' AND c.deadline > ",
             );
+            select.push_bind(now);
+            select.push(" AND t.pc_id IN (");
             push_names(&mut select, pcs);
             select.push(")");
             let targets = self.targets_of(select).await?;

@@ -1,13 +1,15 @@
 //! Who is there, and what they hold.
 
+use kanade_backend::fleet::Operator;
 use kanade_shared::api::agents::Presence;
 use kanade_shared::id::{Attempt, PcId, RequestId};
 use kanade_shared::subject::{self, Scope};
 use kanade_shared::wire::agent::{HeardState, TimeReply, TimeRequest};
 use kanade_shared::wire::command::{Reach, Rev};
+use kanade_shared::wire::result::Outcome;
 use kanade_testkit::wait;
 
-use super::world::{World, beat, heartbeat};
+use super::world::{World, beat, heartbeat, request};
 
 #[tokio::test]
 async fn the_first_heartbeat_makes_a_pc_part_of_the_fleet() {
@@ -89,6 +91,40 @@ async fn a_target_is_admitted_when_its_pc_holds_the_document_that_lists_it() {
     beat(&client, &heartbeat(&pcs[1], &[(Scope::All, all.rev)])).await;
     world
         .until_exec("both are admitted", wide, |view| view.counts.admitted == 2)
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_that_its_pc_never_saw_is_expired_and_never_admitted() {
+    let world = World::start().await;
+    let pcs = world.enrol(&["pc-1"]).await;
+    let client = world.nats.client().await;
+    let short = request(None, Reach::Fixed, 1);
+    let operator = Operator::local();
+    let issued = world.flow.fleet.exec_issue(&short, None, &operator).await;
+    let unseen = issued.unwrap().0.exec_id;
+    let first = world.document_of(&Scope::All, unseen).await;
+    let deadline = first.commands[0].deadline;
+    wait::until("its deadline has passed", wait::LONG, async || {
+        chrono::Utc::now() > deadline
+    })
+    .await;
+    // The PC was away; the document that it reads now lists the first command no more.
+    let seen = world.exec(None, Reach::Fixed).await.exec_id;
+    let second = world.document_of(&Scope::All, seen).await;
+    assert!(second.commands.iter().all(|one| one.exec_id != unseen));
+    beat(&client, &heartbeat(&pcs[0], &[(Scope::All, second.rev)])).await;
+    world
+        .until_exec("the other one is admitted", seen, |view| {
+            view.counts.admitted == 1
+        })
+        .await;
+    assert_eq!(world.view(unseen).await.counts.admitted, 0);
+    world
+        .until_exec("it has expired", unseen, |view| {
+            view.counts.ended.get(&Outcome::Expired) == Some(&1)
+        })
         .await;
     world.stop().await;
 }

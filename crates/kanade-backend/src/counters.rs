@@ -4,8 +4,12 @@
 //! them without asking a loop. They begin at zero with the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use kanade_shared::api::system::StreamView;
+use chrono::{DateTime, SecondsFormat, Utc};
+use kanade_shared::api::system::{Finding, StreamView};
+
+use crate::health::error;
 
 /// One number.
 #[derive(Debug, Default)]
@@ -26,6 +30,43 @@ impl Number {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Passes that fail one after another before it is a finding.
+const FAILED_PASSES: u32 = 3;
+
+/// Whether the passes of the publisher fail, since when, and why.
+#[derive(Debug, Default)]
+pub struct Passes(Mutex<Option<FailedPass>>);
+
+#[derive(Debug)]
+struct FailedPass {
+    since: DateTime<Utc>,
+    times: u32,
+    why: String,
+}
+
+impl Passes {
+    /// Notes how a pass ended: with nothing, or with why it failed.
+    pub fn note(&self, failed: Option<String>, now: DateTime<Utc>) {
+        // Every statement leaves it whole.
+        let mut is = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *is = failed.map(|why| FailedPass {
+            since: is.as_ref().map_or(now, |is| is.since),
+            times: is.as_ref().map_or(0, |is| is.times).saturating_add(1),
+            why,
+        });
+    }
+
+    /// What people should know, once it failed some times without a break.
+    #[must_use]
+    pub fn finding(&self) -> Option<Finding> {
+        let is = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is = is.as_ref().filter(|is| is.times >= FAILED_PASSES)?;
+        let since = is.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let text = format!("the publisher fails since {since}: {}", is.why);
+        Some(error("publisher.failing", text))
     }
 }
 
@@ -81,6 +122,8 @@ pub struct Counters {
     pub passes: Number,
     /// Command documents that would be over their largest size, at the last pass.
     pub oversized: Number,
+    /// How the publisher's passes end.
+    pub publishing: Passes,
 }
 
 impl Counters {
@@ -110,5 +153,25 @@ impl Counters {
                 rewinds: stream.rewinds.get(),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_that_keeps_failing_is_a_finding_until_one_goes_well() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let passes = Passes::default();
+        for seconds in 0..2 {
+            passes.note(Some("no room".into()), at(seconds));
+        }
+        assert!(passes.finding().is_none(), "a broker that restarts is none");
+        passes.note(Some("no room".into()), at(2));
+        let text = passes.finding().unwrap().text;
+        assert!(text.contains("2027-01-15T08:00:00Z: no room"), "{text}");
+        passes.note(None, at(3));
+        assert!(passes.finding().is_none());
     }
 }

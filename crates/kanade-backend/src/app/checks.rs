@@ -120,6 +120,7 @@ fn publisher(counters: &Counters, room: &ExecRoom) -> Vec<Finding> {
             "the publisher has looked at the broker",
         ));
     }
+    findings.extend(counters.publishing.finding());
     if let Some((used, cap)) = room.full() {
         let text =
             format!("commands take {used} of {cap} bytes in the broker; new execs are refused");

@@ -14,8 +14,9 @@ use super::{Fleet, FleetError, FleetResult, Operator, page};
 use crate::store::Tx;
 use crate::store::page::Order;
 
-/// Largest definition, in bytes of YAML.
-const YAML_MAX_BYTES: usize = 5 << 20;
+/// Largest definition, in bytes of YAML and in bytes of JSON: its copies must fit in a message of
+/// the broker, which is 1 MiB at most.
+const DEFINITION_MAX_BYTES: usize = 900 << 10;
 
 impl Fleet {
     /// Jobs, one page, by name.
@@ -137,13 +138,17 @@ pub(super) async fn unknown(
 
 fn checked(job_id: &JobId, yaml: &str) -> FleetResult<Job> {
     let object = format!("job `{job_id}`");
-    if yaml.len() > YAML_MAX_BYTES {
-        return Err(FleetError::TooLarge {
-            what: format!("the definition of {object}"),
-            bytes: yaml.len() as u64,
-            limit_bytes: YAML_MAX_BYTES as u64,
-        });
-    }
+    let fits = |form: &str, bytes: usize| {
+        if bytes <= DEFINITION_MAX_BYTES {
+            return Ok(());
+        }
+        Err(FleetError::TooLarge {
+            what: format!("the definition of {object}, as {form},"),
+            bytes: bytes as u64,
+            limit_bytes: DEFINITION_MAX_BYTES as u64,
+        })
+    };
+    fits("YAML", yaml.len())?;
     let job: Job = serde_saphyr::from_str(yaml).map_err(|error| FleetError::Unreadable {
         object: object.clone(),
         what: error.to_string(),
@@ -152,7 +157,34 @@ fn checked(job_id: &JobId, yaml: &str) -> FleetResult<Job> {
         let what = format!("is `{}`, not `{job_id}` as in the address", job.id);
         return Err(FleetError::invalid("id", what));
     }
-    job.check()
-        .map_err(|wrong| FleetError::Definition { object, wrong })?;
+    job.check().map_err(|wrong| FleetError::Definition {
+        object: object.clone(),
+        wrong,
+    })?;
+    // Control characters take more room as JSON.
+    fits(
+        "JSON",
+        serde_json::to_vec(&job).map_or(0, |json| json.len()),
+    )?;
     Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_that_no_message_can_hold_is_refused_with_its_sizes() {
+        let job_id = JobId::parse("big").unwrap();
+        let yaml = |script: &str| {
+            format!(
+                "apiVersion: kanade/v1\nkind: Job\nid: big\nversion: 1.0.0\nrun:\n  shell: sh\n  script: \"{script}\"\n"
+            )
+        };
+        assert!(checked(&job_id, &yaml("true")).is_ok());
+        let large = checked(&job_id, &yaml(&"x".repeat(DEFINITION_MAX_BYTES)));
+        let error = large.unwrap_err();
+        assert_eq!(error.code(), "request.too_large");
+        assert!(error.to_string().contains("big"), "{error}");
+    }
 }

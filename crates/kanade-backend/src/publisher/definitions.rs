@@ -25,14 +25,30 @@ pub struct Copies {
     there: BTreeMap<String, Bytes>,
     jobs: Option<Fingerprint>,
     groups: Option<Fingerprint>,
+    /// Values that no message can hold; it was said once.
+    refused: BTreeMap<String, Bytes>,
 }
+
+impl Copies {
+    /// Nothing of what the buckets hold, but what was said of values that are too large.
+    #[must_use]
+    pub fn unread(self) -> Self {
+        Self {
+            refused: self.refused,
+            ..Self::default()
+        }
+    }
+}
+
+/// Room in a message for all but the value.
+const HEADERS_BYTES: usize = 1024;
 
 /// Reads what the buckets hold, and takes over jobs that the database lacks.
 ///
 /// # Errors
 /// [`PublishError`] when broker or database do not answer.
 pub async fn look(flow: &Flow, copies: &mut Copies) -> Result<(), PublishError> {
-    *copies = Copies::default();
+    *copies = std::mem::take(copies).unread();
     for bucket in BUCKETS {
         let stream = format!("KV_{bucket}");
         let filter = format!("$KV.{bucket}.>");
@@ -100,7 +116,8 @@ fn copy_of(job_id: &JobId, definition: &Bytes, yaml: &Bytes) -> Option<(JobCopy,
     Some((copy, job))
 }
 
-/// Puts what differs, and removes what has to go.
+/// Puts what differs, and removes what has to go. A value that no message can hold is skipped, and
+/// told once.
 ///
 /// # Errors
 /// [`PublishError`] when broker or database do not answer.
@@ -147,11 +164,26 @@ async fn put(
     copies: &mut Copies,
     wanted: BTreeMap<String, Bytes>,
 ) -> Result<(), PublishError> {
-    let differing: Vec<Outgoing> = wanted
-        .into_iter()
-        .filter(|(subject, value)| copies.there.get(subject) != Some(value))
-        .map(|(subject, value)| Outgoing::plain(subject, value))
-        .collect();
+    let largest = flow.client.max_payload().saturating_sub(HEADERS_BYTES);
+    let mut differing = Vec::new();
+    for (subject, value) in wanted {
+        if copies.there.get(&subject) == Some(&value) {
+            continue;
+        }
+        if value.len() <= largest {
+            copies.refused.remove(&subject);
+            differing.push(Outgoing::plain(subject, value));
+        } else if copies.refused.get(&subject) != Some(&value) {
+            let bytes = value.len();
+            tracing::warn!(
+                subject,
+                bytes,
+                largest,
+                "a definition is too large for a message of the broker; it is not copied there"
+            );
+            copies.refused.insert(subject, value);
+        }
+    }
     kept::publish(&flow.js, &differing, Utc::now()).await?;
     let put = differing
         .into_iter()

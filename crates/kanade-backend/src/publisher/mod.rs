@@ -10,6 +10,8 @@
 //! **Invariant:** a nudge carries nothing, so a lost one costs a timer period.
 //! **Invariant:** whatever fails is found again by the next pass; nothing is remembered that
 //! isn't looked up again.
+//! **Invariant:** copies that are refused (definitions, audit) keep nothing else from being
+//! published, and make no pass a deep one.
 
 pub mod audit;
 pub mod bodies;
@@ -24,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::context::PublishError as BrokerRefusal;
+use chrono::Utc;
 use kanade_shared::id::PcId;
 use kanade_shared::subject::{EXEC_STREAM, Scope};
 use kanade_shared::wire::command::StopAction;
@@ -145,16 +148,28 @@ pub async fn run(flow: Flow, stop: Stop) -> Result<(), PublishError> {
             passed = pass(&flow, &mut memory) => passed,
             () = stop.cancelled() => return Ok(()),
         };
+        let failed = match &passed {
+            Ok(copied) => copied.as_ref().err(),
+            Err(error) => Some(error),
+        };
+        let failed = failed.map(|error| crate::tasks::chain(error));
+        flow.counters.publishing.note(failed, Utc::now());
         let pause = match passed {
-            Ok(()) => {
+            Ok(copied) => {
                 wait = FIRST_WAIT;
+                if let Err(error) = copied {
+                    tracing::warn!(error = crate::tasks::chain(&error), again_in = ?PERIOD, "could not copy definitions or audit rows");
+                }
                 PERIOD
             }
             Err(error @ PublishError::Store(_)) => return Err(error),
             Err(error) => {
                 tracing::warn!(error = crate::tasks::chain(&error), again_in = ?wait, "could not publish");
                 // What the broker has is not known any more.
-                memory = Memory::default();
+                memory = Memory {
+                    copies: memory.copies.unread(),
+                    ..Memory::default()
+                };
                 wait = (wait * 2).min(LONGEST_WAIT);
                 wait
             }
@@ -176,7 +191,10 @@ async fn audit_taken_back(flow: &Flow) {
     }
 }
 
-async fn pass(flow: &Flow, memory: &mut Memory) -> Result<(), PublishError> {
+/// How copying went, in a pass that published what agents need.
+type Copied = Result<(), PublishError>;
+
+async fn pass(flow: &Flow, memory: &mut Memory) -> Result<Copied, PublishError> {
     let connects = connects(&flow.client);
     let full_due = memory.full_at.is_none_or(|at| at.elapsed() >= FULL_PERIOD);
     let depth = match connects == memory.connects {
@@ -186,12 +204,15 @@ async fn pass(flow: &Flow, memory: &mut Memory) -> Result<(), PublishError> {
     };
     let marks = flow.dirty.take();
     flow.room.note_pass();
-    let result = publish_all(flow, memory, depth, &marks).await;
-    if result.is_err() {
-        flow.dirty.scopes(marks.scopes);
-        flow.dirty.pcs(marks.pcs);
-        return result;
-    }
+    let published = publish_all(flow, memory, depth, &marks).await;
+    let copied = match published {
+        Ok(copied) => copied,
+        Err(error) => {
+            flow.dirty.scopes(marks.scopes);
+            flow.dirty.pcs(marks.pcs);
+            return Err(error);
+        }
+    };
     if depth == Depth::Deep {
         memory.connects = connects;
     }
@@ -203,7 +224,8 @@ async fn pass(flow: &Flow, memory: &mut Memory) -> Result<(), PublishError> {
         tx.commit().await?;
     }
     let room = commands::note_room(flow).await;
-    room.map_err(|source| PublishError::Read { source })
+    room.map_err(|source| PublishError::Read { source })?;
+    Ok(copied)
 }
 
 async fn publish_all(
@@ -211,7 +233,7 @@ async fn publish_all(
     memory: &mut Memory,
     depth: Depth,
     marks: &Marks,
-) -> Result<(), PublishError> {
+) -> Result<Copied, PublishError> {
     if depth == Depth::Deep {
         recovery::pcs(flow).await?;
         definitions::look(flow, &mut memory.copies).await?;
@@ -244,8 +266,23 @@ async fn publish_all(
     };
     desired::reconcile(flow, whom).await?;
     memory.groups = Some(groups);
-    definitions::reconcile(flow, &mut memory.copies).await?;
-    audit::reconcile(flow).await
+    let definitions = definitions::reconcile(flow, &mut memory.copies).await;
+    if let Err(error) = &definitions
+        && !is_refusal(error)
+    {
+        return definitions.map(Ok);
+    }
+    match audit::reconcile(flow).await {
+        Err(error) if !is_refusal(&error) => Err(error),
+        audit => Ok(definitions.and(audit)),
+    }
+}
+
+/// Whether the broker answered, and does not want this; anything else may be its silence.
+fn is_refusal(error: &PublishError) -> bool {
+    use async_nats::jetstream::context::PublishErrorKind::{MaxPayloadExceeded, Other};
+    matches!(error, PublishError::Publish(error) if matches!(error.kind(), Other | MaxPayloadExceeded))
+        || matches!(error, PublishError::Encode { .. })
 }
 
 /// The scopes to reconcile.

@@ -95,6 +95,33 @@ async fn garbage_is_replaced_also_where_nothing_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_definition_that_no_message_can_hold_keeps_nothing_else_from_the_broker() {
+    let world = World::still().await;
+    let job: kanade_shared::manifest::Job = serde_json::from_value(serde_json::json!({
+        "apiVersion": "kanade/v1", "kind": "Job", "id": "big", "version": "1.0.0",
+        "run": { "shell": "sh", "script": "true" },
+    }))
+    .unwrap();
+    let mut tx = world.flow.store.begin().await.unwrap();
+    let yaml = "#".repeat(2 << 20);
+    tx.job_write(&job, &yaml, 1, "local").await.unwrap();
+    tx.commit().await.unwrap();
+    world.spawn();
+    // Its enrolment has an audit row, which is copied after the definitions.
+    world.enrol(&["pc-1"]).await;
+    let audit = world.js().await.get_stream("AUDIT").await.unwrap();
+    wait::until("the audit row is on the broker", wait::LONG, async || {
+        let row = audit.get_last_raw_message_by_subject("audit.system").await;
+        row.is_ok()
+    })
+    .await;
+    let kept = |subject: &'static str| kept::last(&world.flow.js, "KV_jobs", subject);
+    assert!(kept("$KV.jobs.big").await.unwrap().is_some());
+    assert!(world.flow.counters.publishing.finding().is_none());
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_rev_goes_above_what_any_pc_holds() {
     let world = World::start().await;
     let pcs = world.enrol(&["pc-1"]).await;

@@ -10,6 +10,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use kanade_shared::api::system::{Finding, StreamView};
 
 use crate::health::error;
+use crate::presence::collision::Collisions;
 
 /// One number.
 #[derive(Debug, Default)]
@@ -124,6 +125,8 @@ pub struct Counters {
     pub oversized: Number,
     /// How the publisher's passes end.
     pub publishing: Passes,
+    /// Ids that more than one agent uses.
+    pub collisions: Collisions,
 }
 
 impl Counters {

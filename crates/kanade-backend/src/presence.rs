@@ -9,6 +9,7 @@
 //! client gave, so a PC can pretend to be another one here, and only here: nothing but the word
 //! online or offline follows from it.
 
+pub mod collision;
 pub mod intake;
 pub mod roster;
 
@@ -181,7 +182,12 @@ impl Presence {
 
     fn heartbeat(&mut self, message: &Message, batch: &mut Batch) {
         match intake::read(&message.subject, &message.payload) {
-            Ok(heartbeat) => {
+            Ok(mut heartbeat) => {
+                let (pc_id, journal_id) = (&heartbeat.pc_id, heartbeat.journal_id);
+                let collisions = &self.flow.counters.collisions;
+                if let Some(sentence) = collisions.heard(pc_id, journal_id, Utc::now()) {
+                    heartbeat.blocked = Some(sentence);
+                }
                 batch.heartbeats.insert(heartbeat.pc_id.clone(), heartbeat);
             }
             Err(why) => {

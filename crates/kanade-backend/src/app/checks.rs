@@ -65,6 +65,11 @@ pub(super) fn add(health: &Health, flow: &Flow, way: &Way, drift: Vec<String>) {
         let findings = findings.into_iter().flatten().collect();
         async move { findings }.boxed()
     });
+    let counters = flow.counters.clone();
+    health.check("presence", move || {
+        let findings = counters.collisions.findings(chrono::Utc::now());
+        async move { findings }.boxed()
+    });
     let drift = Arc::new(drift);
     health.check("resources", move || {
         let drift = drift.iter().map(|text| {

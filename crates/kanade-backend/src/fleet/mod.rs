@@ -29,11 +29,11 @@ use crate::changes::Changes;
 use crate::store::Store;
 use crate::tasks::Nudge;
 
-pub use targets::members_now;
 pub use error::{FleetError, FleetStatus};
 pub use operator::Operator;
 pub use outputs::{OUTPUT_MAX_BYTES, Outputs};
 pub use room::ExecRoom;
+pub use targets::members_now;
 
 /// The rules, over one store; clones share it.
 #[derive(Clone)]

@@ -9,9 +9,9 @@ use kanade_shared::id::{ExecId, GroupId, PcId, RequestId};
 
 use super::why::why;
 use super::{Fleet, FleetError, FleetResult, groups, page};
-use crate::store::{StoreError, Tx};
 use crate::store::page::Order;
 use crate::store::targets::TargetFacts;
+use crate::store::{StoreError, Tx};
 
 /// Most names in one list of targets.
 const NAMES_MAX: usize = 50_000;

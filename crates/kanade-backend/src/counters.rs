@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use kanade_shared::api::system::{Finding, StreamView};
+use kanade_shared::api::system::StreamView;
 
-use crate::health::error;
 use crate::presence::collision::Collisions;
 
 /// One number.
@@ -60,14 +59,13 @@ impl Passes {
         });
     }
 
-    /// What people should know, once it failed some times without a break.
+    /// Since when and why, once it failed some times without a break.
     #[must_use]
-    pub fn finding(&self) -> Option<Finding> {
+    pub fn failing(&self) -> Option<String> {
         let is = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is = is.as_ref().filter(|is| is.times >= FAILED_PASSES)?;
         let since = is.since.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let text = format!("the publisher fails since {since}: {}", is.why);
-        Some(error("publisher.failing", text))
+        Some(format!("since {since}: {}", is.why))
     }
 }
 
@@ -125,6 +123,8 @@ pub struct Counters {
     pub oversized: Number,
     /// How the publisher's passes end.
     pub publishing: Passes,
+    /// How the copying of definitions and audit rows ends.
+    pub copying: Passes,
     /// Ids that more than one agent uses.
     pub collisions: Collisions,
 }
@@ -170,11 +170,11 @@ mod tests {
         for seconds in 0..2 {
             passes.note(Some("no room".into()), at(seconds));
         }
-        assert!(passes.finding().is_none(), "a broker that restarts is none");
+        assert!(passes.failing().is_none(), "a broker that restarts is none");
         passes.note(Some("no room".into()), at(2));
-        let text = passes.finding().unwrap().text;
+        let text = passes.failing().unwrap();
         assert!(text.contains("2027-01-15T08:00:00Z: no room"), "{text}");
         passes.note(None, at(3));
-        assert!(passes.finding().is_none());
+        assert!(passes.failing().is_none());
     }
 }

@@ -185,7 +185,11 @@ impl Presence {
             Ok(mut heartbeat) => {
                 let (pc_id, journal_id) = (&heartbeat.pc_id, heartbeat.journal_id);
                 let collisions = &self.flow.counters.collisions;
-                if let Some(sentence) = collisions.heard(pc_id, journal_id, Utc::now()) {
+                let now = Utc::now();
+                if !collisions.heard(pc_id, journal_id, now) {
+                    return;
+                }
+                if let Some(sentence) = collisions.blocked(pc_id, now) {
                     heartbeat.blocked = Some(sentence);
                 }
                 batch.heartbeats.insert(heartbeat.pc_id.clone(), heartbeat);
@@ -210,14 +214,27 @@ impl Presence {
         let Some((pc_id, connection)) = event.ok().and_then(|event| event.agent(AGENT_USER)) else {
             return;
         };
+        let mut last = false;
         if connect {
             self.roster.connected(&pc_id, connection);
+        } else {
+            last = self.roster.disconnected(&pc_id, &connection, Utc::now());
+        }
+        let crowded = self.roster.crowded(&pc_id);
+        self.flow.counters.collisions.connection(&pc_id, crowded);
+        if connect {
             batch.left.remove(&pc_id);
             batch.came.insert(pc_id);
-        } else if self.roster.disconnected(&pc_id, &connection, Utc::now()) {
+        } else if last {
             batch.came.remove(&pc_id);
             batch.left.insert(pc_id);
         }
+    }
+
+    fn note_crowds(&self) {
+        let crowded = self.roster.pcs().filter(|pc_id| self.roster.crowded(pc_id));
+        let crowded = crowded.cloned().collect();
+        self.flow.counters.collisions.connections(crowded);
     }
 
     /// Reads the list of connections when it may differ from what the events said, and looks for
@@ -232,6 +249,7 @@ impl Presence {
                             self.listening_since = Some(Utc::now());
                         }
                         self.roster.listed(connections);
+                        self.note_crowds();
                         batch.came.extend(self.roster.pcs().cloned());
                         self.listed_connects = connects;
                         self.listed_at = Instant::now();
@@ -241,6 +259,7 @@ impl Presence {
             }
         }
         let now = Utc::now();
+        self.flow.counters.collisions.forget(now);
         let since = self
             .listening_since
             .filter(|since| now - *since > COME_BACK);

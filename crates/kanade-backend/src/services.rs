@@ -12,7 +12,7 @@ use async_nats::Message;
 use chrono::Utc;
 use futures::StreamExt;
 use kanade_shared::api::events::LiveEvent;
-use kanade_shared::id::{PcId, RequestId};
+use kanade_shared::id::{JournalId, PcId, RequestId};
 use kanade_shared::subject;
 use kanade_shared::wire::agent::{
     Heard, HeardState, TailChunk, TailRequest, TimeReply, TimeRequest,
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::changes::Topic;
 use crate::flow::Flow;
+use crate::presence::collision::Claim;
 use crate::store::StoreError;
 use crate::store::positions::DeadLetter;
 use crate::store::presence::HeardTarget;
@@ -35,6 +36,13 @@ const ASKED_MAX: usize = 1_000;
 const FOLLOW_S: u32 = 60;
 /// How long an agent may take to answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// The word of a connection may come this much later than the first request over it.
+const CONNECT_ON_ITS_WAY: Duration = Duration::from_millis(300);
+/// The word of an ended connection may come this much later than the agent that follows; together
+/// well within the time that an agent waits for an answer.
+const DISCONNECT_ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// How often it is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Bad requests that are put aside per minute.
 const DEAD_LETTERS_PER_MINUTE: u32 = 10;
 
@@ -123,6 +131,11 @@ async fn answer(
     };
     request.ask.truncate(ASKED_MAX);
     let journal = flow.store.journal_find(&pc_id).await?;
+    let stored = journal.as_ref().and_then(|journal| journal.journal_id);
+    let refused = match request.journal_id {
+        Some(asks) => refused(flow, &pc_id, asks, stored).await,
+        None => None,
+    };
     let heard = runs_heard(flow, &pc_id, request.ask).await?;
     let answer = TimeReply {
         nonce: request.nonce,
@@ -130,6 +143,7 @@ async fn answer(
         journal_id: journal.as_ref().and_then(|journal| journal.journal_id),
         journal_counter: journal.map_or(0, |journal| journal.counter),
         heard,
+        refused,
     };
     if let Ok(json) = serde_json::to_vec(&answer)
         && let Err(error) = flow.client.publish(reply, json.into()).await
@@ -137,6 +151,36 @@ async fn answer(
         tracing::debug!(%error, "could not send the time");
     }
     Ok(())
+}
+
+/// Why an agent may not act under this id, if another one holds it. Agent and connection are told
+/// by different messages, so a doubt waits for those that are on their way.
+async fn refused(
+    flow: &Flow,
+    pc_id: &PcId,
+    asks: JournalId,
+    stored: Option<JournalId>,
+) -> Option<String> {
+    let collisions = &flow.counters.collisions;
+    let claim = || collisions.claim(pc_id, asks, stored, Utc::now());
+    if claim() == Claim::Holds {
+        return None;
+    }
+    tokio::time::sleep(CONNECT_ON_ITS_WAY).await;
+    let until = Instant::now() + DISCONNECT_ON_ITS_WAY;
+    loop {
+        match claim() {
+            Claim::Holds => return None,
+            Claim::Held { crowded: false } => {
+                collisions.hand_over(pc_id, asks, Utc::now());
+                return None;
+            }
+            Claim::Held { crowded: true } if Instant::now() < until => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Claim::Held { crowded: true } => return Some(collisions.refuse(pc_id, Utc::now())),
+        }
+    }
 }
 
 async fn runs_heard(

@@ -125,7 +125,16 @@ fn publisher(counters: &Counters, room: &ExecRoom) -> Vec<Finding> {
             "the publisher has looked at the broker",
         ));
     }
-    findings.extend(counters.publishing.finding());
+    if let Some(why) = counters.publishing.failing() {
+        let text = format!("commands are not published {why}");
+        findings.push(error("publisher.failing", text));
+    }
+    if let Some(why) = counters.copying.failing() {
+        let text =
+            format!("jobs, schedules, groups or audit rows are not copied to the broker {why}");
+        let help = "agents get their commands all the same; the copies follow by themselves";
+        findings.push(warning("publisher.copies", text, help));
+    }
     if let Some((used, cap)) = room.full() {
         let text =
             format!("commands take {used} of {cap} bytes in the broker; new execs are refused");

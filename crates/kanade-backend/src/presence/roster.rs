@@ -66,6 +66,13 @@ impl Roster {
         self.connections.contains_key(pc_id)
     }
 
+    /// Whether the broker has more than one connection of this PC.
+    #[must_use]
+    pub fn crowded(&self, pc_id: &PcId) -> bool {
+        let connections = self.connections.get(pc_id);
+        connections.is_some_and(|connections| connections.len() > 1)
+    }
+
     /// PCs that have a connection.
     pub fn pcs(&self) -> impl Iterator<Item = &PcId> {
         self.connections.keys()

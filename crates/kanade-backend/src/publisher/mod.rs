@@ -148,12 +148,13 @@ pub async fn run(flow: Flow, stop: Stop) -> Result<(), PublishError> {
             passed = pass(&flow, &mut memory) => passed,
             () = stop.cancelled() => return Ok(()),
         };
-        let failed = match &passed {
-            Ok(copied) => copied.as_ref().err(),
-            Err(error) => Some(error),
+        let (failed, copied) = match &passed {
+            Ok(copied) => (None, copied.as_ref().err()),
+            Err(error) => (Some(error), None),
         };
-        let failed = failed.map(|error| crate::tasks::chain(error));
-        flow.counters.publishing.note(failed, Utc::now());
+        let told = |error: Option<&PublishError>| error.map(|error| crate::tasks::chain(error));
+        flow.counters.publishing.note(told(failed), Utc::now());
+        flow.counters.copying.note(told(copied), Utc::now());
         let pause = match passed {
             Ok(copied) => {
                 wait = FIRST_WAIT;

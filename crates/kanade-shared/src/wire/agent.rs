@@ -10,6 +10,9 @@ use crate::id::{Attempt, ExecId, JournalId, RequestId};
 pub struct TimeRequest {
     /// Comes back in the answer, so that an old one cannot be played again.
     pub nonce: String,
+    /// Birth mark of the agent's journal, by which two agents with one id are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_id: Option<JournalId>,
     /// Runs of which a young journal wants to know whether the backend heard anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ask: Vec<RequestId>,
@@ -31,6 +34,10 @@ pub struct TimeReply {
     /// For each run that was asked for, what the backend heard of it.
     #[serde(default)]
     pub heard: Vec<Heard>,
+    /// Why this agent may not act under the id: another one holds it. It runs nothing and asks
+    /// again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// What the backend heard of one run.

@@ -328,6 +328,7 @@ pub(crate) fn hardware() -> Hardware {
 pub(crate) fn time_request() -> TimeRequest {
     TimeRequest {
         nonce: "5f2d9c".into(),
+        journal_id: Some(journal()),
         ask: vec![run_of(1)],
     }
 }
@@ -348,6 +349,7 @@ pub(crate) fn time_reply() -> TimeReply {
             heard(3, HeardState::Ended),
             heard(4, HeardState::Unknown),
         ],
+        refused: None,
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kanade_shared::api::execs::TargetState;
+use kanade_shared::api::system::SystemView;
 use kanade_shared::wire::result::Outcome;
+use kanade_testkit::agent::Agent;
 use kanade_testkit::fleet::{Fleet, exec, targets};
 use kanade_testkit::wait;
 
@@ -155,5 +157,35 @@ async fn an_agent_that_lost_its_journal_runs_nothing_twice_and_still_runs_what_i
             .counts
             .of(Outcome::Ok),
         1
+    );
+}
+
+#[tokio::test]
+async fn the_second_agent_with_an_id_runs_nothing_until_the_first_is_gone() {
+    let mut fleet = Fleet::start().await;
+    fleet.agent("pc-1").await;
+    let elsewhere = fleet.folder().join("another-pc");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let mut rival = Agent::start("pc-1", &elsewhere, &fleet.backend.join_file());
+    wait::until("the collision is told", wait::LONG, async || {
+        let system: SystemView = fleet.backend.get("/system").await;
+        system.findings.iter().any(|f| f.code == "pc.collision")
+    })
+    .await;
+    let both = fleet.run(fleet.counted("both", "sleep 1"), &["pc-1"]).await;
+    let ended = fleet.backend.ended(both.exec_id, SOON).await;
+    assert_eq!(ended.counts.of(Outcome::Ok), 1, "{:?}", ended.counts);
+    assert_eq!(fleet.ran("both"), once("pc-1"));
+    assert!(rival.runs(), "it waits for its id");
+
+    fleet.pc("pc-1").kill9();
+    let next = fleet.run(fleet.counted("next", ""), &["pc-1"]).await;
+    let ended = fleet.backend.ended(next.exec_id, SOON).await;
+    assert_eq!(ended.counts.of(Outcome::Ok), 1, "{:?}", ended.counts);
+    assert_eq!(fleet.ran("next"), once("pc-1"));
+    assert_eq!(
+        fleet.ran("both"),
+        once("pc-1"),
+        "what it heard of is not repeated"
     );
 }

@@ -154,6 +154,7 @@ async fn the_time_comes_with_what_was_heard_of_journal_and_runs() {
     let ask = async || {
         let request = TimeRequest {
             nonce: "n-1".into(),
+            journal_id: None,
             ask: vec![run, other],
         };
         let json = serde_json::to_vec(&request).unwrap();

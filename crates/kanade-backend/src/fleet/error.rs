@@ -384,7 +384,8 @@ impl FleetError {
                 "wait until running execs have ended, or withdraw some; the cap is broker.cap_scale"
                     .to_owned()
             }
-            Self::TooLarge { .. } => "use a smaller script, fewer arguments or less stdin".into(),
+            Self::TooLarge { .. } => "use a smaller script, fewer arguments or less stdin, or fetch what is large while it runs"
+                .into(),
             Self::Store(error) => return error.help().map(str::to_owned),
             Self::UnknownResult { .. }
             | Self::UnknownRun { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use kanade_backend::api::{self, Answer, ApiError, BrokerDoor, Parts, Token};
+use kanade_backend::api::{self, Answer, ApiError, BrokerDoor, Dashboard, Parts, Token};
 use kanade_backend::changes::{Changes, Topic};
 use kanade_backend::config::Limits;
 use kanade_backend::fleet::{ExecRoom, Fleet, Operator};
@@ -23,7 +23,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const TOKEN: &str = "the-token";
+pub(crate) const TOKEN: &str = "the-token";
 
 /// A broker that is not there.
 struct NoBroker;
@@ -50,8 +50,8 @@ fn gone() -> ApiError {
 }
 
 /// A real API on a free port, over an empty database.
-struct Server {
-    url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     changes: Changes,
     health: Health,
     stop: Stop,
@@ -60,11 +60,16 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default()).await
     }
 
-    async fn start_with(limits: Limits) -> Self {
+    pub(crate) async fn start_with(limits: Limits) -> Self {
+        Self::start_for(Dashboard::default(), limits).await
+    }
+
+    /// With these files for browsers.
+    pub(crate) async fn start_for(dashboard: Dashboard, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("kanade.db")).await.unwrap();
         let changes = Changes::new(store.last_change().await.unwrap());
@@ -78,6 +83,7 @@ impl Server {
             health: health.clone(),
             broker: Arc::new(NoBroker),
             token: Token::new(TOKEN),
+            dashboard,
             limits,
             stop: stop.clone(),
         });
@@ -95,15 +101,15 @@ impl Server {
     }
 
     /// Without the token.
-    fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(TOKEN)
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.ask(Method::GET, path).send().await.unwrap()
     }
 }
@@ -115,7 +121,7 @@ impl Drop for Server {
 }
 
 /// Asserts that the answer is a whole problem with this status, and returns its code and sentence.
-async fn problem(answer: RequestBuilder, status: u16) -> String {
+pub(crate) async fn problem(answer: RequestBuilder, status: u16) -> String {
     let answer = answer.send().await.unwrap();
     let kind = answer.headers()["content-type"]
         .to_str()
@@ -166,7 +172,7 @@ async fn operations(server: &Server) -> Vec<(Method, String, bool)> {
 }
 
 #[tokio::test]
-async fn nothing_but_health_and_description_is_open_to_one_without_the_token() {
+async fn nothing_but_health_description_and_signing_in_is_open_to_one_without_the_token() {
     let server = Server::start().await;
     let mut open = BTreeSet::new();
     for (method, path, wants_token) in operations(&server).await {
@@ -180,14 +186,12 @@ async fn nothing_but_health_and_description_is_open_to_one_without_the_token() {
                 "auth.token: the token is not known here"
             );
         } else {
-            open.insert(path);
+            open.insert(format!("{method} {path}"));
         }
     }
     // This list may only shrink.
-    assert_eq!(
-        open,
-        BTreeSet::from(["/healthz".to_owned(), "/readyz".to_owned()])
-    );
+    let allowed = ["GET /healthz", "GET /readyz", "POST /api/v1/session"];
+    assert_eq!(open, allowed.map(str::to_owned).into());
 }
 
 #[tokio::test]
@@ -272,25 +276,21 @@ async fn every_refusal_is_a_problem_that_says_what_to_do() {
 #[tokio::test]
 async fn a_body_over_its_limit_is_refused_and_a_script_may_be_larger() {
     let server = Server::start().await;
-    let put = |path: &str, kind: &str, megabytes: usize| {
+    let send = |method: Method, path: &str, kind: &str, megabytes: usize| {
         let body = "#".repeat(megabytes * 1024 * 1024 + 1);
         server
-            .ask(Method::PUT, path)
+            .ask(method, path)
             .header("content-type", kind.to_owned())
             .body(body)
     };
-    let group = put("/api/v1/groups/lab", "application/json", 1);
+    let group = send(Method::PUT, "/api/v1/groups/lab", "application/json", 1);
     insta::assert_snapshot!(problem(group, 413).await, @"body.too_large: the body is larger than this address takes");
-    let job = put("/api/v1/jobs/a", "application/yaml", 2)
-        .send()
-        .await
-        .unwrap();
-    assert_ne!(job.status(), 413);
-    assert!(
-        problem(put("/api/v1/jobs/a", "application/yaml", 6), 413)
-            .await
-            .contains("too_large")
-    );
+    let script = send(Method::POST, "/api/v1/execs", "application/json", 2);
+    assert_ne!(script.send().await.unwrap().status(), 413);
+    let script = send(Method::POST, "/api/v1/execs", "application/json", 6);
+    assert!(problem(script, 413).await.starts_with("body.too_large"));
+    let job = send(Method::PUT, "/api/v1/jobs/a", "application/yaml", 2);
+    insta::assert_snapshot!(problem(job, 413).await, @"request.too_large: the definition of job `a`, as YAML, would be 2097153 bytes; at most 921600 are allowed");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ mod run;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use kanade_shared::id::{PcId, RequestId};
+use kanade_shared::id::{JournalId, PcId, RequestId};
 use kanade_shared::subject::Scope;
 use kanade_shared::wire::agent::RunKey;
 use kanade_shared::wire::command::{Command, Document, Rev, RunAs, StopAction};
@@ -237,6 +237,12 @@ impl Core {
     #[must_use]
     pub fn skew_ms(&self, wall: DateTime<Utc>, now: Mono) -> Option<i64> {
         self.clock.skew_ms(wall, now)
+    }
+
+    /// Birth mark of this journal.
+    #[must_use]
+    pub fn journal_id(&self) -> JournalId {
+        self.meta.journal_id
     }
 
     /// This PC's settings.

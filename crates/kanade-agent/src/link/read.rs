@@ -9,7 +9,7 @@ use async_nats::client::Request;
 use async_nats::{HeaderMap, Message, RequestErrorKind, StatusCode};
 use bytes::Bytes;
 use kanade_agent_core::{Mono, Read};
-use kanade_shared::id::{PcId, RequestId};
+use kanade_shared::id::{JournalId, PcId, RequestId};
 use kanade_shared::subject::{self, Scope};
 use kanade_shared::wire::HEADER_SIGNATURE;
 use kanade_shared::wire::agent::{TimeReply, TimeRequest};
@@ -30,7 +30,12 @@ pub(crate) struct Stored {
 }
 
 /// Reads everything that decides what this PC does, and tells each answer as it comes.
-pub(crate) async fn all(client: async_nats::Client, pc_id: PcId, events: mpsc::Sender<LinkEvent>) {
+pub(crate) async fn all(
+    client: async_nats::Client,
+    pc_id: PcId,
+    journal_id: JournalId,
+    events: mpsc::Sender<LinkEvent>,
+) {
     let own = Scope::Pc(pc_id.clone());
     let tell = async |event| {
         // The agent that listens is the one that drops this future.
@@ -42,7 +47,7 @@ pub(crate) async fn all(client: async_nats::Client, pc_id: PcId, events: mpsc::S
         async { tell(LinkEvent::Read(desired(&client, &pc_id).await)).await },
         async { tell(LinkEvent::Read(brake(&client).await)).await },
         async {
-            let (reply, asked, answered) = time(&client, &pc_id, &[]).await;
+            let (reply, asked, answered) = time(&client, &pc_id, journal_id).await;
             tell(LinkEvent::Time {
                 reply,
                 asked,
@@ -164,19 +169,29 @@ pub(super) fn is_marker(headers: &HeaderMap) -> bool {
     deleted || headers.get("Nats-Marker-Reason").is_some()
 }
 
-/// The fleet's time, with the times of the question and of the answer.
+/// The fleet's time, with the times of the question and of the answer. While another agent holds
+/// the id there is none, so this one does not go live.
 async fn time(
     client: &async_nats::Client,
     pc_id: &PcId,
-    ask: &[RequestId],
+    journal_id: JournalId,
 ) -> (TimeReply, Mono, Mono) {
     let mut failures = 0;
+    let mut told = None;
     loop {
         let asked = clock::mono();
-        match try_time(client, pc_id, ask).await {
-            Some(reply) => return (reply, asked, clock::mono()),
-            None => wait(&mut failures).await,
+        match try_time(client, pc_id, journal_id, &[]).await {
+            Some(reply) => match &reply.refused {
+                None => return (reply, asked, clock::mono()),
+                Some(why) if told.as_ref() != Some(why) => {
+                    tracing::error!("{why}; nothing runs here until then");
+                    told = Some(why.clone());
+                }
+                Some(_) => {}
+            },
+            None => {}
         }
+        wait(&mut failures).await;
     }
 }
 
@@ -184,11 +199,13 @@ async fn time(
 pub(crate) async fn try_time(
     client: &async_nats::Client,
     pc_id: &PcId,
+    journal_id: JournalId,
     ask: &[RequestId],
 ) -> Option<TimeReply> {
     let nonce = uuid::Uuid::now_v7().simple().to_string();
     let question = TimeRequest {
         nonce: nonce.clone(),
+        journal_id: Some(journal_id),
         ask: ask.to_vec(),
     };
     let payload = serde_json::to_vec(&question).ok()?;

@@ -168,7 +168,7 @@ async fn the_second_agent_with_an_id_runs_nothing_until_the_first_is_gone() {
     std::fs::create_dir(&elsewhere).unwrap();
     let mut rival = Agent::start("pc-1", &elsewhere, &fleet.backend.join_file());
     wait::until("the collision is told", wait::LONG, async || {
-        let system: SystemView = fleet.backend.get("/system").await;
+        let system: SystemView = fleet.backend.get("system").await;
         system.findings.iter().any(|f| f.code == "pc.collision")
     })
     .await;

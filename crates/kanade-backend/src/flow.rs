@@ -263,7 +263,8 @@ fn target_view(target: &TargetRow) -> TargetView {
         )),
         TargetState::Running => Some(Reason::new("run.running", running())),
         TargetState::Admitted => {
-            let text = format!("held by the PC{}, not started", since(target.admitted_at));
+            let since = since(target.admitted_at);
+            let text = format!("held by the PC{since}, start not reported");
             Some(Reason::new("target.admitted", text))
         }
     };

@@ -50,10 +50,12 @@ impl Fleet {
         request_id: RequestId,
         query: &OutputQuery,
     ) -> FleetResult<OutputPage> {
-        let limit = query
-            .limit
-            .unwrap_or(OUTPUT_PAGE_MAX_BYTES)
-            .clamp(4, OUTPUT_PAGE_MAX_BYTES);
+        // One character is up to four bytes.
+        let limit = query.limit.unwrap_or(OUTPUT_PAGE_MAX_BYTES);
+        if !(4..=OUTPUT_PAGE_MAX_BYTES).contains(&limit) {
+            let what = format!("must be 4 to {OUTPUT_PAGE_MAX_BYTES} bytes");
+            return Err(FleetError::invalid("limit", what));
+        }
         let (stream, offset) = (query.stream.unwrap_or_default(), query.offset);
         let place = self
             .store

@@ -39,7 +39,7 @@ fn admitted(facts: &TargetFacts, now: DateTime<Utc>) -> Reason {
     let state = if facts.target.stopping {
         "told not to start"
     } else {
-        "not started"
+        "start not reported"
     };
     let text = format!("{since}, {state}{}{}", offline(facts), expires(facts, now));
     Reason::new("target.admitted", text)
@@ -157,7 +157,8 @@ mod tests {
         facts.target.state = TargetState::Admitted;
         facts.target.admitted_at = Some(time(1));
         assert!(
-            text(&facts).starts_with("held by the PC since 2027-01-15 08:01:00 UTC, not started")
+            text(&facts)
+                .starts_with("held by the PC since 2027-01-15 08:01:00 UTC, start not reported")
         );
         facts.target.stopping = true;
         assert!(text(&facts).contains(", told not to start, expires"));

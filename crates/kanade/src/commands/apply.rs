@@ -12,6 +12,7 @@ use kanade_shared::id::JobId;
 use serde::Serialize;
 
 use super::group::changed;
+use super::script::decoded;
 use crate::cli::Global;
 use crate::client::Written;
 use crate::failure::{Exit, Failure};
@@ -226,15 +227,18 @@ fn text_of(file: &Path) -> Result<String, Failure> {
     let failed = |error: &std::io::Error| {
         Failure::usage(format!("could not read {}", shown_name(file))).caused_by(error)
     };
-    match file.to_str() {
+    let bytes = match file.to_str() {
         Some("-") => {
-            let mut text = String::new();
-            let read = std::io::stdin().read_to_string(&mut text);
-            read.map_err(|error| failed(&error))?;
-            Ok(text)
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().read_to_end(&mut bytes);
+            read.map(|_| bytes)
         }
-        _ => std::fs::read_to_string(file).map_err(|error| failed(&error)),
-    }
+        _ => std::fs::read(file),
+    };
+    decoded(&bytes.map_err(|error| failed(&error))?).ok_or_else(|| {
+        Failure::usage(format!("{} is not UTF-8 text", shown_name(file)))
+            .help("save it as UTF-8 and apply it again")
+    })
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ pub(crate) fn of_file(file: &Path) -> Result<String, Failure> {
         }
         _ => std::fs::read(file),
     };
-    let text = text_of(&bytes.map_err(|error| failed(&error))?).ok_or_else(|| {
+    let text = decoded(&bytes.map_err(|error| failed(&error))?).ok_or_else(|| {
         Failure::usage(format!("the script in {name} is not UTF-8 text"))
             .help("save it as UTF-8; a program belongs on the PCs, not into a script")
     })?;
@@ -110,9 +110,9 @@ pub(crate) fn of_file(file: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The text in a file, without the mark that editors on Windows put in front and no shell
-/// understands; that mark says whether it is UTF-16, as PowerShell ISE saves it.
-fn text_of(bytes: &[u8]) -> Option<String> {
+/// The text in a file, without the mark that editors on Windows put in front and no reader of it
+/// wants; that mark says whether it is UTF-16, as PowerShell ISE saves it.
+pub(super) fn decoded(bytes: &[u8]) -> Option<String> {
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),

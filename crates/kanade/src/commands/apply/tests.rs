@@ -61,3 +61,18 @@ fn a_folder_gives_its_yaml_files_in_order() {
         Exit::Usage
     );
 }
+
+#[test]
+fn a_job_that_a_windows_editor_saved_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("job.yaml");
+    let text = JOB.replace('\n', "\r\n");
+    let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+    let bytes: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(text_of(&file).unwrap(), text);
+    std::fs::write(&file, [b'a', 0xff]).unwrap();
+    let refused = text_of(&file).unwrap_err().to_string();
+    assert!(refused.contains("not UTF-8"), "{refused}");
+    assert_eq!(read_one(&text).0.len(), 1);
+}

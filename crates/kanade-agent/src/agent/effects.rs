@@ -3,6 +3,8 @@
 //! A write is on disk before the next effect begins. What the core decides meanwhile stands behind
 //! what was decided before.
 
+use std::sync::Arc;
+
 use kanade_agent_core::Effect;
 use kanade_shared::id::RequestId;
 use kanade_shared::subject;
@@ -14,6 +16,7 @@ use super::{Agent, Event, open_commands};
 use crate::data::DataError;
 use crate::data::held::HeldDocument;
 use crate::exec::StopKind;
+use crate::link::document::OpenEach;
 use crate::link::read;
 use crate::platform::ProcessMark;
 use crate::{blocking, clock};
@@ -146,6 +149,7 @@ impl Agent {
     /// Asks the broker for the run's result and the backend for what it heard of it.
     fn ask(&self, request_id: RequestId) {
         let (client, pc_id) = (self.client.clone(), self.pc_id.clone());
+        let journal_id = self.core.journal_id();
         let events = self.sources.own_end.clone();
         tokio::spawn(async move {
             let (found, heard) = match client {
@@ -154,8 +158,9 @@ impl Agent {
                     let result = read::try_newest(&client, subject::RESULTS_STREAM, &subject);
                     let runs = [request_id];
                     let (result, time) =
-                        tokio::join!(result, read::try_time(&client, &pc_id, &runs));
-                    let heard = time.and_then(|reply| {
+                        tokio::join!(result, read::try_time(&client, &pc_id, journal_id, &runs));
+                    let heard = time.filter(|reply| reply.refused.is_none());
+                    let heard = heard.and_then(|reply| {
                         reply
                             .heard
                             .into_iter()
@@ -184,7 +189,10 @@ impl Agent {
         }
         if let Some(client) = self.client.clone() {
             let (pc_id, events) = (self.pc_id.clone(), self.sources.link_end.clone());
-            self.reader = Some(tokio::spawn(read::all(client, pc_id, events)));
+            let journal_id = self.core.journal_id();
+            let documents = Arc::new(OpenEach);
+            let read = read::all(client, pc_id, journal_id, documents, events);
+            self.reader = Some(tokio::spawn(read));
         }
     }
 }

@@ -387,6 +387,7 @@ fn time_reply(backend: &Backend, question: TimeRequest) -> TimeReply {
         journal_id: backend.journal.map(|(id, _)| id),
         journal_counter: backend.journal.map_or(0, |(_, counter)| counter),
         heard: heard.collect(),
+        refused: None,
     }
 }
 

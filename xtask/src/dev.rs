@@ -1,5 +1,8 @@
 //! `cargo xtask dev`: a fleet of one that follows the sources.
 //!
+//! The dashboard's development server runs beside it, with the operator's token: a change of a page
+//! shows at once, and needs no restart.
+//!
 //! Looks at the times of the sources twice a second; that needs no library and no rights, and
 //! costs some milliseconds. When a build fails the last good fleet keeps running.
 
@@ -9,34 +12,62 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::process::seconds;
-use crate::stack::{OnlyOne, Plan, Ports, Stack};
+use crate::stack::service::Service;
+use crate::stack::{AgentPlan, OnlyOne, Plan, Ports, Stack};
+use crate::web::Web;
 use crate::workspace::Workspace;
 use crate::{tools, up};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const WATCHED: [&str; 3] = ["crates", "Cargo.toml", "Cargo.lock"];
 
+/// How long the development server may take to stop.
+const SERVER_STOPS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What `cargo xtask dev` takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    ports: Ports,
+    /// Port of the dashboard's development server on 127.0.0.1
+    #[arg(long, default_value_t = 5173)]
+    web_port: u16,
+    /// Leave the dashboard out, which needs Node.js
+    #[arg(long)]
+    no_dashboard: bool,
+}
+
 /// Rebuilds and restarts until Ctrl-C.
-pub(crate) fn run(workspace: &Workspace, ports: &Ports) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let _only_one = OnlyOne::take(workspace)?;
     let nats_server = tools::nats_server(workspace)?;
     let plan = Plan {
         workspace,
-        ports: *ports,
+        home: workspace.fleet(),
+        ports: arguments.ports,
         release: false,
         nats_server: nats_server.path,
+        agents: vec![AgentPlan::THIS_PC],
     };
+    let web = match arguments.no_dashboard {
+        true => None,
+        false => Some(Web::find(workspace)?),
+    };
+    if let Some(web) = &web {
+        web.install()?;
+    }
     let stop = up::stop_requests()?;
+    let mut pages: Option<Service> = None;
     let mut running: Option<Stack> = None;
     let mut built = None;
     while !stop.load(Ordering::Relaxed) {
         let now = Sources::look(workspace.root());
         if built != Some(now) {
             built = Some(now);
-            match up::build(false) {
+            match up::build(false, None) {
                 Ok(took) => {
                     println!("built in {}", seconds(took));
                     running = restart(&plan, running);
@@ -47,9 +78,26 @@ pub(crate) fn run(workspace: &Workspace, ports: &Ports) -> Result<()> {
             println!("{error:#}; it starts again with the next change");
             running = None;
         }
+        // Once a backend has made the token that it needs.
+        if let (Some(web), None, Some(_)) = (&web, &pages, &running) {
+            pages = Some(serve_pages(&plan, web, arguments.web_port)?);
+        }
+        if let Some(pages) = &mut pages {
+            pages.must_run()?;
+        }
         thread::sleep(LOOK_AGAIN);
     }
     Ok(())
+}
+
+fn serve_pages(plan: &Plan<'_>, web: &Web, port: u16) -> Result<Service> {
+    let path = plan.token_file();
+    let token = fs::read_to_string(&path)
+        .with_context(|| format!("could not read `{}`", path.display()))?;
+    let mut command = web.dev_server(port, &plan.url(), token.trim());
+    let service = Service::start("pages", &mut command, &plan.logs(), SERVER_STOPS_WITHIN)?;
+    println!("the dashboard is at http://127.0.0.1:{port}, as its sources are");
+    Ok(service)
 }
 
 fn restart(plan: &Plan<'_>, running: Option<Stack>) -> Option<Stack> {

@@ -1,8 +1,8 @@
 //! Set-up, build and test: one entry for people and CI.
 //!
-//! Each verb is a file: [`up`], [`test`], [`dev`], [`tidy`], and `tools`, which fetches only.
-//! They start `cargo`, the pinned tools and kanade's own programs; nothing here knows what
-//! only CI knows.
+//! Each verb is a file: [`up`], [`test`], [`dev`], [`web`], [`tidy`], and `tools`, which fetches
+//! only. They start `cargo`, `npm`, the pinned tools and kanade's own programs; nothing here knows
+//! what only CI knows.
 //!
 //! **Invariant:** what goes wrong ends in one sentence that says what to do, and an exit code
 //! other than 0.
@@ -11,6 +11,7 @@
     reason = "this program's output is for the person who called it"
 )]
 
+mod debian;
 mod dev;
 mod http;
 mod process;
@@ -20,6 +21,7 @@ mod test;
 mod tidy;
 mod tools;
 mod up;
+mod web;
 mod windows;
 mod workspace;
 
@@ -39,10 +41,12 @@ struct Arguments {
 enum Verb {
     /// Start a fleet of one on this machine, and run a first job on it.
     Up(up::Arguments),
-    /// Check everything: format, lints, licences, tests, the Windows target.
+    /// Check everything: format, lints, licences, tests, the dashboard, the Windows target.
     Test(test::Arguments),
     /// Keep a fleet of one running; rebuild and restart it when a source file changes.
-    Dev(stack::Ports),
+    Dev(dev::Arguments),
+    /// Build the dashboard where its sources have changed.
+    Web(web::Arguments),
     /// Check the rules of the source tree that the compiler can't check.
     Tidy,
     /// Fetch the pinned tools into `.tools/`, and nothing else.
@@ -54,7 +58,8 @@ fn main() {
     let outcome = match Arguments::parse().verb {
         Verb::Up(arguments) => up::run(&workspace, &arguments),
         Verb::Test(arguments) => test::run(&workspace, &arguments),
-        Verb::Dev(ports) => dev::run(&workspace, &ports),
+        Verb::Dev(arguments) => dev::run(&workspace, &arguments),
+        Verb::Web(arguments) => web::run(&workspace, &arguments),
         Verb::Tidy => tidy::run(&workspace),
         Verb::Tools => tools::run(&workspace),
     };

@@ -148,6 +148,27 @@ pub(crate) fn run_build(command: &mut Command, label: &str) -> Result<Duration> 
     Ok(begun.elapsed())
 }
 
+/// A line on the terminal that goes when this is dropped.
+pub(crate) struct ProgressLine(bool);
+
+/// Shows what is being done, where a terminal can take it away again.
+pub(crate) fn progress_line(text: &str) -> ProgressLine {
+    let terminal = io::stderr().is_terminal();
+    if terminal {
+        eprint!("\r\x1b[K{text}");
+        io::stderr().flush().ok();
+    }
+    ProgressLine(terminal)
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if self.0 {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
 /// What cargo is doing, when `line` is one of its lines of progress.
 fn progress(line: &str) -> Option<String> {
     const VERBS: [&str; 8] = [

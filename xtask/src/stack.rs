@@ -1,12 +1,12 @@
-//! A fleet of one on this machine: a backend with its broker, and an agent.
+//! A small fleet on this machine: a backend with its broker, and agents.
 //!
-//! `up` and `dev` start it from the workspace's own programs. All data is below `.kanade/`,
-//! each part's output in `.kanade/log/<name>.log`.
+//! `up`, `dev` and the dashboard's tests start it from the workspace's own programs. All data is
+//! below one folder, `.kanade/` for people, each part's output in `log/<name>.log` in it.
 //!
 //! **Invariant:** stopping goes agent first, then the backend, which stops its broker last;
 //! also when the start fails half-way.
 
-mod service;
+pub(crate) mod service;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -44,17 +44,54 @@ pub(crate) struct Ports {
     broker_port: u16,
 }
 
+impl Ports {
+    /// Two that nobody has at this moment.
+    pub(crate) fn free() -> Result<Self> {
+        // Both at once, so that they differ.
+        let take = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (api, broker) = (take(), take());
+        let port = |taken: io::Result<TcpListener>| {
+            let port = taken.and_then(|taken| taken.local_addr());
+            port.map(|address| address.port())
+                .context("could not find a free port")
+        };
+        Ok(Self {
+            port: port(api)?,
+            broker_port: port(broker)?,
+        })
+    }
+}
+
 /// What a start needs to know.
 pub(crate) struct Plan<'a> {
     pub(crate) workspace: &'a Workspace,
+    /// Where all data and logs go.
+    pub(crate) home: PathBuf,
     pub(crate) ports: Ports,
     pub(crate) release: bool,
     pub(crate) nats_server: PathBuf,
+    pub(crate) agents: Vec<AgentPlan>,
+}
+
+/// One agent.
+pub(crate) struct AgentPlan {
+    /// Names its folder and its log.
+    pub(crate) name: &'static str,
+    /// The PC that it is; this machine's name unless given.
+    pub(crate) pc_id: Option<&'static str>,
+}
+
+impl AgentPlan {
+    /// The agent of this machine.
+    pub(crate) const THIS_PC: Self = Self {
+        name: "agent",
+        pc_id: None,
+    };
 }
 
 /// The running fleet. The order of the fields is the order in which they stop.
 pub(crate) struct Stack {
-    agent: Service,
+    agents: Vec<Service>,
     backend: Service,
 }
 
@@ -89,6 +126,11 @@ impl OnlyOne {
 }
 
 impl Plan<'_> {
+    /// Where each part's output is.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.home.join("log")
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.api())
     }
@@ -103,7 +145,7 @@ impl Plan<'_> {
     }
 
     fn backend_data(&self) -> PathBuf {
-        self.workspace.fleet().join("backend")
+        self.home.join("backend")
     }
 
     fn backend(&self) -> Command {
@@ -118,14 +160,17 @@ impl Plan<'_> {
         command
     }
 
-    fn agent(&self) -> Command {
+    fn agent(&self, agent: &AgentPlan) -> Command {
         let mut command = Command::new(self.workspace.program("kanade-agent", self.release));
         command
             .arg("run")
             .arg("--data-dir")
-            .arg(self.workspace.fleet().join("agent"))
+            .arg(self.home.join(agent.name))
             .arg("--join")
             .arg(self.backend_data().join("secrets").join("agent.creds.json"));
+        if let Some(pc_id) = agent.pc_id {
+            command.args(["--id", pc_id]);
+        }
         command
     }
 
@@ -144,7 +189,7 @@ impl Plan<'_> {
 
     /// Starts all parts; returns when the backend is ready and the agent runs.
     pub(crate) fn start(&self) -> Result<Stack> {
-        let logs = self.workspace.log();
+        let logs = self.logs();
         fs::create_dir_all(&logs)
             .with_context(|| format!("could not make `{}`", logs.display()))?;
         port_is_free("API", "--port", self.ports.port)?;
@@ -152,8 +197,17 @@ impl Plan<'_> {
         let mut backend =
             Service::start("backend", &mut self.backend(), &logs, BACKEND_STOPS_WITHIN)?;
         self.wait_until_ready(&mut backend)?;
-        let agent = Service::start("agent", &mut self.agent(), &logs, AGENT_STOPS_WITHIN)?;
-        Ok(Stack { agent, backend })
+        // The services so far stop in this order, too, when a later one cannot start.
+        let mut stack = Stack {
+            agents: Vec::new(),
+            backend,
+        };
+        for agent in &self.agents {
+            let mut command = self.agent(agent);
+            let service = Service::start(agent.name, &mut command, &logs, AGENT_STOPS_WITHIN)?;
+            stack.agents.push(service);
+        }
+        Ok(stack)
     }
 
     fn wait_until_ready(&self, backend: &mut Service) -> Result<()> {
@@ -184,13 +238,14 @@ impl Stack {
     /// Fails, with the part's last words, when one has ended.
     pub(crate) fn must_run(&mut self) -> Result<()> {
         self.backend.must_run()?;
-        self.agent.must_run()
+        self.agents.iter_mut().try_for_each(Service::must_run)
     }
 
     /// Stops all in order; true when none had to be killed.
     pub(crate) fn stop(mut self) -> bool {
-        let agent = self.agent.stop();
-        self.backend.stop() && agent
+        // All of them, whatever became of one.
+        let ended: Vec<bool> = self.agents.iter_mut().map(Service::stop).collect();
+        self.backend.stop() && ended.into_iter().all(|ended| ended)
     }
 }
 

@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail};
 use crate::process::{cargo, run_shown, succeeds_within};
 use crate::steps::{Passed, Steps};
 use crate::tools::{self, CARGO_DENY, CARGO_NEXTEST, OWN_NATS_SERVER};
+use crate::web::Web;
 use crate::workspace::Workspace;
-use crate::{tidy, windows};
+use crate::{tidy, web, windows};
 
 /// How long the advisory database may take to come; a firewall may swallow the attempt.
 const DATABASE_WITHIN: Duration = Duration::from_secs(60);
@@ -41,20 +42,22 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
             )
         });
     }
-    let built = steps.run("build", || {
-        shown(
-            cargo()
-                .args(["build", "--quiet", "--workspace", "--all-targets"])
-                .args(locked()),
-        )
-    });
+    let whole = arguments.filters.is_empty();
+    if whole {
+        // Before the build, which puts it into the backend.
+        steps.run("web", || web::check(workspace));
+    }
+    let built = steps.run("build", || build(workspace));
     steps.run("tests", || {
-        if !built {
-            bail!("not run, since the build failed");
-        }
-        tests(workspace, &arguments.filters)
+        after_build(built, || tests(workspace, &arguments.filters))
     });
-    if arguments.filters.is_empty() {
+    if whole {
+        steps.run("web client", || {
+            after_build(built, || web::client(workspace))
+        });
+        steps.run("web e2e", || {
+            after_build(built, || web::e2e::run(workspace))
+        });
         steps.run("windows", || windows::check(workspace));
     }
     steps.finish()
@@ -68,6 +71,27 @@ pub(crate) fn in_ci() -> bool {
 /// In CI a lock file that does not fit the manifests fails, instead of being put right unseen.
 pub(crate) fn locked() -> Option<&'static str> {
     in_ci().then_some("--locked")
+}
+
+fn after_build(built: bool, act: impl FnOnce() -> Result<Passed>) -> Result<Passed> {
+    if !built {
+        bail!("not run, since the build failed");
+    }
+    act()
+}
+
+/// In CI with the dashboard inside, as in a release; elsewhere a change of a page would build the
+/// backend again.
+fn build(workspace: &Workspace) -> Result<Passed> {
+    let mut command = cargo();
+    command
+        .args(["build", "--quiet", "--workspace", "--all-targets"])
+        .args(locked());
+    if in_ci() {
+        let (name, value) = Web::find(workspace)?.embedding()?;
+        command.env(name, value);
+    }
+    shown(&mut command)
 }
 
 fn shown(command: &mut Command) -> Result<Passed> {

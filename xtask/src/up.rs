@@ -17,8 +17,9 @@ use serde_json::Value;
 use signal_hook::consts;
 
 use crate::process::{self, cargo, run_captured, run_shown, seconds};
-use crate::stack::{OnlyOne, PACKAGES, Plan, Ports, Stack};
+use crate::stack::{AgentPlan, OnlyOne, PACKAGES, Plan, Ports, Stack};
 use crate::tools;
+use crate::web::Web;
 use crate::workspace::Workspace;
 
 const EXAMPLE: &str = "examples/hello.yaml";
@@ -44,6 +45,9 @@ pub(crate) struct Arguments {
     /// Build and run optimised programs
     #[arg(long)]
     release: bool,
+    /// Leave the dashboard out, which needs Node.js to build
+    #[arg(long)]
+    no_dashboard: bool,
     /// Stop after the first job, and fail when it failed
     #[arg(long)]
     check: bool,
@@ -59,14 +63,24 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     let nats_server = tools::nats_server(workspace)?;
     println!("  tools      {nats_server}");
-    let took = build(arguments.release)?;
-    println!("  build      backend, agent, cli ✓ {}", seconds(took));
+    let web = match arguments.no_dashboard {
+        true => None,
+        false => Some(Web::find(workspace)?),
+    };
+    let took = build(arguments.release, web.as_ref())?;
+    let dashboard = if web.is_some() { ", dashboard" } else { "" };
+    println!(
+        "  build      backend, agent, cli{dashboard} ✓ {}",
+        seconds(took)
+    );
 
     let plan = Plan {
         workspace,
+        home: workspace.fleet(),
         ports: arguments.ports,
         release: arguments.release,
         nats_server: nats_server.path,
+        agents: vec![AgentPlan::THIS_PC],
     };
     let stop = stop_requests()?;
     let mut stack = plan.start()?;
@@ -80,7 +94,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         if let Err(error) = &outcome {
             println!("  the first job did not go well: {error:#}");
         }
-        show_what_next(&plan, &pc);
+        show_what_next(&plan, &pc, web.is_some());
         stay(&mut stack, &stop)?;
     }
     print!("\n  stop       ");
@@ -97,16 +111,28 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     if arguments.check { outcome } else { Ok(()) }
 }
 
-/// Builds the fleet's programs, with a line of progress on a terminal.
-pub(crate) fn build(release: bool) -> Result<Duration> {
+/// Builds the fleet's programs and the dashboard, with a line of progress on a terminal.
+pub(crate) fn build(release: bool, web: Option<&Web>) -> Result<Duration> {
+    let begun = Instant::now();
     let mut command = cargo();
+    if let Some(web) = web {
+        let shown = process::progress_line("  build      dashboard …");
+        web.install()?;
+        web.build()?;
+        drop(shown);
+        if release {
+            let (name, value) = web.embedding()?;
+            command.env(name, value);
+        }
+    }
     command
         .arg("build")
         .args(PACKAGES.iter().flat_map(|package| ["--package", package]));
     if release {
         command.arg("--release");
     }
-    process::run_build(&mut command, "  build      ")
+    process::run_build(&mut command, "  build      ")?;
+    Ok(begun.elapsed())
 }
 
 /// Turns true when the person (or the system) wants this program to end; a second wish ends it
@@ -155,7 +181,7 @@ fn this_pc(plan: &Plan<'_>, stack: &mut Stack, stop: &AtomicBool) -> Result<Stri
             bail!("stopped before the agent had joined");
         }
         if Instant::now() > until {
-            let log = plan.workspace.log().join("agent.log");
+            let log = plan.logs().join("agent.log");
             let reason = answer.map_or_else(|error| format!(": {error:#}"), |_| String::new());
             bail!(
                 "the agent of `{host}` did not come online within {} s (see `{}`){reason}",
@@ -204,17 +230,27 @@ fn first_job(plan: &Plan<'_>, pc: &str) -> Result<()> {
     )
 }
 
-fn show_what_next(plan: &Plan<'_>, pc: &str) {
+fn show_what_next(plan: &Plan<'_>, pc: &str, dashboard: bool) {
     let url = plan.url();
+    println!();
+    if dashboard {
+        match signin_link(plan) {
+            Ok(link) => println!("  Dashboard   {link}   (works once, 10 minutes)"),
+            Err(error) => println!("  could not make a link to the dashboard: {error:#}"),
+        }
+    }
     let cli = shown_path(
         plan.workspace,
         &plan.workspace.program("kanade", plan.release),
     );
-    println!("\n  API         {url}/api/v1/openapi.json");
+    println!("  API         {url}/api/v1/docs");
     println!("  Logs        .kanade/log/");
     println!("  Try         {cli} run -t all -- uptime");
     println!("              {cli} get agents");
     println!("              {cli} describe agent {pc}");
+    if dashboard {
+        println!("              {cli} signin          another link to the dashboard");
+    }
     match keep_context(plan) {
         Ok(Kept::Written) => {}
         Ok(Kept::Other) => {
@@ -228,6 +264,15 @@ fn show_what_next(plan: &Plan<'_>, pc: &str) {
         Err(error) => println!("  could not write the CLI's context: {error:#}"),
     }
     println!("  Ctrl-C stops everything; your data stays in .kanade/");
+}
+
+/// A link that opens the dashboard, signed in.
+pub(crate) fn signin_link(plan: &Plan<'_>) -> Result<String> {
+    let answer = run_captured(plan.cli().args(["signin", "-o", "json"]))?;
+    let link: Value = serde_json::from_str(&answer).context("could not read the CLI's answer")?;
+    let url = link.get("url").and_then(Value::as_str);
+    url.map(str::to_owned)
+        .with_context(|| format!("the CLI gave no link: {answer}"))
 }
 
 fn shown_path(workspace: &Workspace, path: &Path) -> String {

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::debian;
 use crate::process::{cargo, run_captured, run_shown, without_own_variables};
 use crate::steps::Passed;
 use crate::test::{in_ci, locked};
@@ -64,7 +65,7 @@ fn how_to_get_it() -> String {
 /// A cargo that can check the target, when there is one.
 fn toolchain() -> Option<Command> {
     on_path(C_COMPILER)?;
-    rustup().or_else(debian)
+    rustup().or_else(of_debian)
 }
 
 fn rustup() -> Option<Command> {
@@ -76,7 +77,7 @@ fn rustup() -> Option<Command> {
         .then(cargo)
 }
 
-fn debian() -> Option<Command> {
+fn of_debian() -> Option<Command> {
     let sysroot = run_captured(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"])).ok()?;
     let sources = PathBuf::from(sysroot.trim()).join("lib/rustlib/src/rust/library");
     if !sources.is_dir() || !Path::new(DEBIAN_CARGO).is_file() {
@@ -96,19 +97,8 @@ fn debian() -> Option<Command> {
 }
 
 fn install() -> Result<()> {
-    if on_path("apt-get").is_none() {
+    if !debian::has_apt() {
         bail!("{}", how_to_get_it());
     }
-    let apt = |arguments: &[&str]| {
-        run_captured(
-            Command::new("apt-get")
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .args(arguments),
-        )
-    };
-    apt(&["update", "-q"]).context("could not read Debian's package lists")?;
-    let install = ["install", "-y", "-q", "--no-install-recommends"];
-    apt(&[&install[..], &DEBIAN_PACKAGES[..]].concat())
-        .context("could not install the Windows toolchain")?;
-    Ok(())
+    debian::install(&DEBIAN_PACKAGES).context("could not install the Windows toolchain")
 }

@@ -6,12 +6,12 @@ use kanade_agent_core::Mono;
 use crate::platform;
 
 /// Now, since the system's start, sleep included.
-pub(crate) fn mono() -> Mono {
+pub fn mono() -> Mono {
     let since_boot = platform::since_boot().unwrap_or_default();
     Mono(u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Now, by the PC's own clock, which may be wrong and may jump: for what is only shown.
-pub(crate) fn wall() -> DateTime<Utc> {
+pub fn wall() -> DateTime<Utc> {
     Utc::now()
 }

@@ -15,14 +15,14 @@ const COALESCE: Duration = Duration::from_millis(100);
 
 /// When the next heartbeat is due.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub struct Pulse {
     at: Instant,
     every: Duration,
 }
 
 impl Pulse {
     /// The first one is due at once.
-    pub(crate) fn new(now: Instant) -> Self {
+    pub fn new(now: Instant) -> Self {
         Self {
             at: now,
             every: Duration::from_secs(30),
@@ -30,37 +30,45 @@ impl Pulse {
     }
 
     /// Something changed: soon.
-    pub(crate) fn hurry(&mut self, now: Instant) {
+    pub fn hurry(&mut self, now: Instant) {
         self.at = self.at.min(now + COALESCE);
     }
 
     /// One was sent; the next follows after so many seconds, 5 to 3600.
-    pub(crate) fn sent(&mut self, now: Instant, interval_s: u32) {
+    pub fn sent(&mut self, now: Instant, interval_s: u32) {
         self.every = Duration::from_secs(u64::from(interval_s.clamp(5, 3600)));
         self.at = now + self.every;
     }
 
     /// When the next one is due.
-    pub(crate) fn at(&self) -> Instant {
+    pub fn at(&self) -> Instant {
         self.at
     }
 }
 
 /// What does not come from the core.
 #[derive(Debug)]
-pub(crate) struct Facts {
-    pub(crate) pc_id: PcId,
-    pub(crate) wall: DateTime<Utc>,
-    pub(crate) since_boot: Option<Duration>,
-    pub(crate) skew_ms: Option<i64>,
-    pub(crate) level: Level,
-    pub(crate) host_name: Option<String>,
-    pub(crate) os_family: &'static str,
-    pub(crate) rss_bytes: Option<u64>,
+pub struct Facts {
+    /// The PC.
+    pub pc_id: PcId,
+    /// Its own clock.
+    pub wall: DateTime<Utc>,
+    /// Since the system's start.
+    pub since_boot: Option<Duration>,
+    /// Its clock minus the fleet's, in milliseconds.
+    pub skew_ms: Option<i64>,
+    /// How full the outbox is.
+    pub level: Level,
+    /// Real host name.
+    pub host_name: Option<String>,
+    /// `linux`, `windows` or `macos`.
+    pub os_family: &'static str,
+    /// Resident memory of the agent, in bytes.
+    pub rss_bytes: Option<u64>,
 }
 
 /// The heartbeat of an agent in this state.
-pub(crate) fn heartbeat(status: Status, facts: Facts) -> Heartbeat {
+pub fn heartbeat(status: Status, facts: Facts) -> Heartbeat {
     Heartbeat {
         pc_id: facts.pc_id,
         at: facts.wall,

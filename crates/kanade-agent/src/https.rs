@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use kanade_shared::id::{PcId, RequestId};
 use kanade_shared::wire::command::BodyRef;
@@ -106,11 +107,36 @@ impl Blobs {
         upload: &Upload,
         path: &Path,
     ) -> Result<(), BlobError> {
+        let file = tokio::fs::File::open(path).await.map_err(BlobError::File)?;
+        let body = reqwest::Body::wrap_stream(ReaderStream::new(file));
+        self.put(pc_id, request_id, upload, body).await
+    }
+
+    /// Sends one stream of a result, from memory.
+    ///
+    /// # Errors
+    /// [`BlobError`]; the same bytes can be sent again.
+    pub async fn put_text(
+        &self,
+        pc_id: &PcId,
+        request_id: RequestId,
+        upload: &Upload,
+        text: Bytes,
+    ) -> Result<(), BlobError> {
+        self.put(pc_id, request_id, upload, text.into()).await
+    }
+
+    async fn put(
+        &self,
+        pc_id: &PcId,
+        request_id: RequestId,
+        upload: &Upload,
+        body: reqwest::Body,
+    ) -> Result<(), BlobError> {
         let url = format!(
             "{}/agent/v1/results/{request_id}/{}",
             self.api_url, upload.stream
         );
-        let file = tokio::fs::File::open(path).await.map_err(BlobError::File)?;
         let unreachable = |source| BlobError::Unreachable {
             url: url.clone(),
             source,
@@ -124,7 +150,7 @@ impl Blobs {
             .header("Content-Type", "text/plain; charset=utf-8")
             .header("Content-Length", upload.size_bytes)
             .header("Kanade-Sha256", &upload.sha256)
-            .body(reqwest::Body::wrap_stream(ReaderStream::new(file)));
+            .body(body);
         let status = request.send().await.map_err(unreachable)?.status();
         if status.is_success() {
             Ok(())

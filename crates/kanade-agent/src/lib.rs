@@ -2,28 +2,30 @@
 //!
 //! `kanade-agent-core` decides; everything here acts. [`agent`] is the loop: it hands each thing
 //! that happens to the core and performs the effects that come back, strictly in order. Around it:
-//! `link` is the broker, [`outbox`] what must reach it, `runs` and [`exec`] the processes, [`data`]
+//! [`link`] is the broker, [`outbox`] what must reach it, `runs` and [`exec`] the processes, [`data`]
 //! what is remembered, [`platform`] the only place with calls to the operating system.
+//!
+//! What has no file and no process is also what a simulated agent is made of.
 //!
 //! **Invariant:** no rule about commands outside the core.
 //! **Invariant:** no JetStream consumer, ever.
 
 pub mod agent;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod data;
 pub mod exec;
+pub mod heartbeat;
+pub mod https;
+pub mod link;
 pub mod outbox;
 pub mod platform;
+pub mod requests;
 
-mod clock;
-mod heartbeat;
-mod https;
 mod inventory;
-mod link;
 mod logs;
 mod random;
-mod requests;
 mod runs;
 mod scripts;
 mod telemetry;

@@ -26,7 +26,7 @@ const REQUEST_MAX_BYTES: usize = 64 * 1024;
 
 /// A request that was understood.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub enum Request {
     /// Are you there?
     Ping,
     /// Read again now.
@@ -42,7 +42,7 @@ pub(crate) enum Request {
 }
 
 /// Reads a request.
-pub(crate) fn parse(verb: &str, payload: &[u8]) -> Request {
+pub fn parse(verb: &str, payload: &[u8]) -> Request {
     if payload.len() > REQUEST_MAX_BYTES {
         return Request::Unknown(format!("the request has {} bytes", payload.len()));
     }
@@ -59,13 +59,13 @@ pub(crate) fn parse(verb: &str, payload: &[u8]) -> Request {
 
 /// Lets a kick through at most once in [`KICK_EVERY`].
 #[derive(Debug, Default)]
-pub(crate) struct KickGate {
+pub struct KickGate {
     last: Option<Instant>,
 }
 
 impl KickGate {
     /// Whether this one counts.
-    pub(crate) fn admits(&mut self, now: Instant) -> bool {
+    pub fn admits(&mut self, now: Instant) -> bool {
         let admitted = self
             .last
             .is_none_or(|last| now.duration_since(last) >= KICK_EVERY);
@@ -77,7 +77,7 @@ impl KickGate {
 }
 
 /// Done.
-pub(crate) fn yes() -> Ack {
+pub fn yes() -> Ack {
     Ack {
         ok: true,
         reason: None,
@@ -85,7 +85,7 @@ pub(crate) fn yes() -> Ack {
 }
 
 /// Not done, and why.
-pub(crate) fn no(reason: impl Into<String>) -> Ack {
+pub fn no(reason: impl Into<String>) -> Ack {
     Ack {
         ok: false,
         reason: Some(reason.into()),
@@ -93,11 +93,7 @@ pub(crate) fn no(reason: impl Into<String>) -> Ack {
 }
 
 /// Answers a request; nobody who waits for it any more is no failure.
-pub(crate) async fn reply(
-    client: &async_nats::Client,
-    to: async_nats::Subject,
-    with: &impl Serialize,
-) {
+pub async fn reply(client: &async_nats::Client, to: async_nats::Subject, with: &impl Serialize) {
     if let Ok(payload) = serde_json::to_vec(with) {
         let sent = client.publish(to, payload.into()).await;
         let _ = sent.inspect_err(|error| tracing::debug!(%error, "reply not sent"));
@@ -105,7 +101,7 @@ pub(crate) async fn reply(
 }
 
 /// The answer for a run that has no live output here: not this PC's, or over.
-pub(crate) fn no_tail(request_id: RequestId, found: bool) -> TailChunk {
+pub fn no_tail(request_id: RequestId, found: bool) -> TailChunk {
     TailChunk {
         request_id,
         found,

@@ -23,7 +23,7 @@ use kanade_shared::bootstrap::Report;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::api::{self, Token};
+use crate::api::{self, Dashboard, Token};
 use crate::broker::bootstrap as resources;
 use crate::changes::Changes;
 use crate::config::Config;
@@ -148,6 +148,7 @@ async fn start(
         health,
         broker: Arc::new(Door::new(flow, tails, way.sizing(pcs))),
         token: Token::new(&token),
+        dashboard: Dashboard::built_in().at(config.dashboard.url.clone()),
         limits: config.limits.clone(),
         stop: live.clone(),
     });

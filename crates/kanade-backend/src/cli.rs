@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Flags, LogFormat};
 use crate::failure::{DIFFERS, Failure};
-use crate::{app, bootstrap};
+use crate::{api, app, bootstrap};
 use kanade_shared::bootstrap::Loss;
 
 /// kanade's backend: API, publisher, projector and broker.
@@ -35,6 +35,8 @@ enum Verb {
     /// Compare what the broker has with what it needs, or make it so
     #[command(subcommand)]
     Bootstrap(BootstrapVerb),
+    /// Print the API's OpenAPI document
+    Openapi,
     /// Show the version
     Version,
 }
@@ -131,6 +133,7 @@ impl Verb {
                 let report = runtime()?.block_on(bootstrap::apply(&config, args.loss()))?;
                 say(&args.output.show(&report)?)?;
             }
+            Self::Openapi => say(&openapi()?)?,
             Self::Version => say(concat!("kanade-backend ", env!("CARGO_PKG_VERSION"), "\n"))?,
         }
         Ok(ExitCode::SUCCESS)
@@ -156,6 +159,13 @@ impl Output {
         }
         Ok(text)
     }
+}
+
+/// Indented, so that a change of it reads like one.
+fn openapi() -> Result<String, Failure> {
+    let text = api::document().to_pretty_json();
+    text.map(|text| text + "\n")
+        .map_err(|error| Failure::new(error, None))
 }
 
 fn say(text: &str) -> Result<(), Failure> {

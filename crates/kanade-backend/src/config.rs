@@ -50,6 +50,8 @@ pub struct Config {
     pub broker: Broker,
     /// The database.
     pub database: Database,
+    /// The dashboard.
+    pub dashboard: DashboardSite,
     /// Limits of the API.
     pub limits: Limits,
     /// What is logged, and how.
@@ -90,6 +92,16 @@ pub struct Database {
     pub url: Option<String>,
 }
 
+/// The dashboard.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DashboardSite {
+    /// Its address for browsers, such as `https://kanade.example`, where that is not the one that
+    /// requests come to; with `https` the cookie of a session is sent over TLS only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
 /// Limits of the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -121,6 +133,7 @@ impl Default for Config {
             insecure: false,
             broker: Broker::default(),
             database: Database::default(),
+            dashboard: DashboardSite::default(),
             limits: Limits::default(),
             log: Log::default(),
         }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::client::Client;
 use crate::commands::{
     apply, bootstrap, completion, context, delete, describe, doctor, exec, get, group, login, logs,
-    retry, run, stop, version, watch,
+    retry, run, signin, stop, version, watch,
 };
 use crate::context::{Asked, Contexts, config_path};
 use crate::failure::Failure;
@@ -108,6 +108,8 @@ pub(crate) enum Verb {
     Context(context::ContextArgs),
     /// Keep a backend's address and token
     Login(login::LoginArgs),
+    /// Print a link that opens the dashboard, signed in
+    Signin(signin::SigninArgs),
     /// Print a shell's completion script
     Completion(completion::CompletionArgs),
     /// Versions of this command and of the backend

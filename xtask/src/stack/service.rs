@@ -16,7 +16,7 @@ use super::LOOK_AGAIN;
 use crate::process::last_lines;
 
 /// A running program; it is stopped when this is dropped.
-pub(super) struct Service {
+pub(crate) struct Service {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct Service {
 
 impl Service {
     /// Starts `command` with its output in `<logs>/<name>.log`; the last run's is kept as `.old`.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &'static str,
         command: &mut Command,
         logs: &Path,
@@ -63,7 +63,7 @@ impl Service {
     }
 
     /// Fails with the program's last words when it has ended.
-    pub(super) fn must_run(&mut self) -> Result<()> {
+    pub(crate) fn must_run(&mut self) -> Result<()> {
         match self.ended()? {
             None => Ok(()),
             Some(status) => bail!("the {} ended ({status}){}", self.name, self.last_words()),
@@ -71,7 +71,7 @@ impl Service {
     }
 
     /// The end of the log, as the rest of a sentence.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let lines = last_lines(&String::from_utf8_lossy(&text));
         match lines.as_str() {
@@ -81,7 +81,7 @@ impl Service {
     }
 
     /// Asks the program to end and waits; kills it when it takes too long. True if it ended.
-    pub(super) fn stop(&mut self) -> bool {
+    pub(crate) fn stop(&mut self) -> bool {
         let asked = self.ended().is_ok_and(|ended| ended.is_some()) || {
             ask_to_end(&mut self.child);
             let until = Instant::now() + self.stops_within;

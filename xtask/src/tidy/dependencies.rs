@@ -17,7 +17,13 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("kanade-testkit", &["kanade-shared"]),
     (
         "kanade-sim",
-        &["kanade-shared", "kanade-agent-core", "kanade-testkit"],
+        // The agent's link and outbox rules: what a simulated agent says is what a real one says.
+        &[
+            "kanade-shared",
+            "kanade-agent-core",
+            "kanade-agent",
+            "kanade-testkit",
+        ],
     ),
     ("xtask", &[]),
 ];

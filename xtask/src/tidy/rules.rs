@@ -14,9 +14,11 @@ const MIGRATIONS: &str = "crates/kanade-backend/src/store/migrations";
 const LANDED: &str = "landed.sha256";
 
 /// Sources that write to standard output: the CLI's answers, and what other programs print
-/// when a person asks them (`version`, `config print`, `bootstrap plan`).
-const PRINTERS: [&str; 6] = [
+/// when a person asks them (`version`, `config print`, `bootstrap plan`). A build script prints to
+/// cargo.
+const PRINTERS: [&str; 7] = [
     "xtask/",
+    "crates/kanade-backend/build.rs",
     "crates/kanade/src/output",
     "crates/kanade/src/main.rs",
     "crates/kanade-agent/src/main.rs",

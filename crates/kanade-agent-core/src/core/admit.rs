@@ -1,5 +1,7 @@
 //! Takes documents: their stops, then their commands.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use kanade_shared::id::{Attempt, RequestId};
 use kanade_shared::subject::Scope;
@@ -23,7 +25,7 @@ impl Core {
     pub(super) fn take(
         &mut self,
         scope: &Scope,
-        document: Document,
+        document: Arc<Document>,
         hash: String,
         now: Mono,
     ) -> Vec<Found> {
@@ -58,13 +60,22 @@ impl Core {
                 twin: false,
             },
         );
-        let found = document
-            .commands
-            .iter()
-            .map(|command| (scope.clone(), Box::new(command.clone())));
-        let found = found.collect();
+        let found = self.undealt(&document);
         self.documents.insert(scope.clone(), document);
         found
+    }
+
+    /// Its commands that are in neither the journal nor a question: a copy is made of these only,
+    /// since a document lists all that is still to be done.
+    pub(super) fn undealt(&self, document: &Document) -> Vec<Found> {
+        let new = |command: &&Command| {
+            let id = RequestId::derive(command.exec_id, &self.pc_id, command.attempt);
+            !(self.entries.contains_key(&id) || self.asks.contains_key(&id))
+        };
+        let found = document.commands.iter().filter(new);
+        found
+            .map(|command| (document.scope.clone(), Box::new(command.clone())))
+            .collect()
     }
 
     fn stops(&mut self, scope: &Scope, stops: &[Stop], now: Mono) {

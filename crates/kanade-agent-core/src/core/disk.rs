@@ -5,7 +5,6 @@
 //! in the same order until the disk takes it.
 
 use kanade_shared::id::RequestId;
-use kanade_shared::wire::command::Document;
 
 use super::{Core, Phase};
 use crate::clock::Mono;
@@ -108,14 +107,9 @@ impl Core {
     }
 
     fn admit_what_was_left(&mut self, now: Mono) {
-        let listed = |document: &Document| {
-            let scope = document.scope.clone();
-            let commands = document.commands.clone();
-            commands
-                .into_iter()
-                .map(move |command| (scope.clone(), Box::new(command)))
-        };
-        let found = self.documents.values().flat_map(listed).collect();
+        let documents = self.documents.values();
+        let found = documents.flat_map(|document| self.undealt(document));
+        let found = found.collect();
         self.admit(found, true, now);
     }
 }

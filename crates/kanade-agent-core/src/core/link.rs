@@ -5,6 +5,7 @@
 //! document or brake is one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kanade_shared::id::{JournalId, RequestId};
 use kanade_shared::subject::Scope;
@@ -42,7 +43,7 @@ pub enum LinkState {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Read {
     /// The document of a scope and the hash of its bytes, or that there is none.
-    Commands(Scope, Option<(Document, String)>),
+    Commands(Scope, Option<(Arc<Document>, String)>),
     /// The desired document, or that there is none.
     Desired(Option<AgentDesired>),
     /// The brake, or that there is none.
@@ -53,7 +54,7 @@ pub enum Read {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
     /// The document of a scope and the hash of its bytes.
-    Commands(Scope, Document, String),
+    Commands(Scope, Arc<Document>, String),
     /// The desired document.
     Desired(AgentDesired),
     /// The brake.
@@ -74,7 +75,7 @@ pub(super) struct Link {
     pub(super) state: LinkState,
     awaited: BTreeSet<Awaited>,
     /// Documents that were read, until all reads have answered.
-    read: Vec<(Scope, Document, String)>,
+    read: Vec<(Scope, Arc<Document>, String)>,
     /// What was heard meanwhile.
     inbox: Vec<Heard>,
     /// When the broker was lost; `None` while it is there.
@@ -249,7 +250,7 @@ impl Core {
         self.start_what_may(now);
     }
 
-    fn take_live(&mut self, scope: &Scope, document: Document, hash: String, now: Mono) {
+    fn take_live(&mut self, scope: &Scope, document: Arc<Document>, hash: String, now: Mono) {
         self.known_scopes.insert(scope.clone());
         let found = self.take(scope, document, hash, now);
         self.admit(found, false, now);

@@ -9,6 +9,7 @@ mod link;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use kanade_shared::id::{JournalId, PcId, RequestId};
@@ -92,7 +93,7 @@ pub struct Core {
     cleared: BTreeSet<RequestId>,
     held: BTreeMap<Scope, HeldDocument>,
     /// The newest documents heard since the agent started.
-    documents: BTreeMap<Scope, Document>,
+    documents: BTreeMap<Scope, Arc<Document>>,
     /// Scopes whose document, or its absence, was read since the agent started.
     known_scopes: BTreeSet<Scope>,
     desired: Option<AgentDesired>,
@@ -245,6 +246,12 @@ impl Core {
         self.meta.journal_id
     }
 
+    /// How far it is with its broker.
+    #[must_use]
+    pub fn link_state(&self) -> LinkState {
+        self.link.state
+    }
+
     /// This PC's settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -258,6 +265,27 @@ impl Core {
     #[must_use]
     pub fn has_run(&self, request_id: RequestId) -> bool {
         self.entries.contains_key(&request_id)
+    }
+
+    /// What the disk holds once every effect was performed, for a shell that keeps it in memory:
+    /// with it, and the results that still wait to be sent, the agent can start again.
+    #[must_use]
+    pub fn into_boot(self, outbox: Vec<RunResult>, wall: DateTime<Utc>) -> Boot {
+        let held = self.held.into_iter();
+        Boot {
+            pc_id: self.pc_id,
+            meta: self.meta,
+            entries: self.entries.into_values().collect(),
+            held: held
+                .map(|(scope, held)| (scope, (held.rev, held.hash)))
+                .collect(),
+            desired: self.desired,
+            brake: self.brake,
+            outbox,
+            room_bytes: self.room_bytes,
+            run_as: self.run_as,
+            wall,
+        }
     }
 
     /// The journal's entries, for `status` and for tests.

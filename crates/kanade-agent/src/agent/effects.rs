@@ -3,6 +3,8 @@
 //! A write is on disk before the next effect begins. What the core decides meanwhile stands behind
 //! what was decided before.
 
+use std::sync::Arc;
+
 use kanade_agent_core::Effect;
 use kanade_shared::id::RequestId;
 use kanade_shared::subject;
@@ -14,6 +16,7 @@ use super::{Agent, Event, open_commands};
 use crate::data::DataError;
 use crate::data::held::HeldDocument;
 use crate::exec::StopKind;
+use crate::link::document::OpenEach;
 use crate::link::read;
 use crate::platform::ProcessMark;
 use crate::{blocking, clock};
@@ -187,7 +190,9 @@ impl Agent {
         if let Some(client) = self.client.clone() {
             let (pc_id, events) = (self.pc_id.clone(), self.sources.link_end.clone());
             let journal_id = self.core.journal_id();
-            self.reader = Some(tokio::spawn(read::all(client, pc_id, journal_id, events)));
+            let documents = Arc::new(OpenEach);
+            let read = read::all(client, pc_id, journal_id, documents, events);
+            self.reader = Some(tokio::spawn(read));
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::data::{DataError, DataFolder};
 use crate::exec::Runner;
 use crate::heartbeat::Pulse;
 use crate::https::Blobs;
+use crate::link::document::OpenEach;
 use crate::link::{LinkError, LinkEvent};
 use crate::outbox::files::OutboxFiles;
 use crate::outbox::{Outbox, OutboxEvent};
@@ -153,7 +154,8 @@ pub async fn run(config: &Config) -> Result<(), AgentError> {
     let mut agent = Agent::boot(config, &join, data, pc_id).await?;
     // What a crashed agent left running ends before anything new can begin.
     agent.perform_all().await;
-    let _client = link::open(&join, &agent.pc_id, agent.sources.link_end.clone()).await?;
+    let events = agent.sources.link_end.clone();
+    let _link = link::open(&join, &agent.pc_id, Arc::new(OpenEach), events).await?;
     let mut stop = std::pin::pin!(stop_signal().map_err(AgentError::Start)?);
     while !agent.is_over() {
         let event = tokio::select! {

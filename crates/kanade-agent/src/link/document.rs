@@ -3,6 +3,10 @@
 //! The order: size, signature, shape, and that it is for whom its subject says. A refused document
 //! is as good as none; it withdraws nothing and admits nothing.
 
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use kanade_shared::id::PcId;
 use kanade_shared::signing::{Kind, Verifier};
 use kanade_shared::subject::Scope;
@@ -14,21 +18,56 @@ use sha2::{Digest, Sha256};
 
 /// Why bytes are not taken for a document.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub enum Refused {
+    /// Larger than a document may be.
     #[error("it has {0} bytes; at most {DOCUMENT_MAX_BYTES} are allowed")]
     Size(usize),
+    /// Not signed by a key that is trusted.
     #[error("its signature is not valid")]
     Signature,
+    /// Not a document.
     #[error("it is not of the right shape: {0}")]
     Shape(#[from] serde_json::Error),
+    /// Of a newer backend.
     #[error("its version {0} is newer than this agent knows")]
     Version(u32),
+    /// Somebody else's.
     #[error("it is for `{0}`")]
     NotForMe(String),
 }
 
+/// A command document that was checked, and the SHA-256 of its bytes in hex.
+pub type Opened = (Arc<Document>, String);
+
+/// Checks and reads command documents: for one agent each time, for many in one process perhaps
+/// once.
+pub trait OpenCommands: fmt::Debug + Send + Sync {
+    /// The command document of `scope` in these bytes.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn open(&self, scope: &Scope, body: &Bytes, signature: Option<&str>)
+    -> Result<Opened, Refused>;
+}
+
+/// Each document on its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenEach;
+
+impl OpenCommands for OpenEach {
+    fn open(
+        &self,
+        scope: &Scope,
+        body: &Bytes,
+        signature: Option<&str>,
+    ) -> Result<Opened, Refused> {
+        let (document, hash) = commands(scope, body, signature)?;
+        Ok((Arc::new(document), hash))
+    }
+}
+
 /// A command document of `scope`, and the SHA-256 of its bytes in hex.
-pub(crate) fn commands(
+fn commands(
     scope: &Scope,
     body: &[u8],
     signature: Option<&str>,
@@ -43,11 +82,15 @@ pub(crate) fn commands(
     if document.scope != *scope {
         return Err(Refused::NotForMe(document.scope.to_string()));
     }
-    let hash = Sha256::digest(body)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok((document, hash))
+    Ok((document, hex(&Sha256::digest(body))))
+}
+
+fn hex(digest: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| DIGITS[usize::from(digit)] as char)
+        .collect()
 }
 
 /// The desired document of this PC.

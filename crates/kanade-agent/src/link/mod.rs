@@ -10,6 +10,7 @@
 //! **Invariant:** a loss of the connection is told before anything that came over the next one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,12 +21,15 @@ use kanade_shared::id::PcId;
 use kanade_shared::subject::{self, Scope};
 use kanade_shared::wire::agent::TimeReply;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::config::Join;
 use crate::random;
 
-pub(crate) mod document;
-pub(crate) mod read;
+pub mod document;
+pub mod read;
+
+use document::OpenCommands;
 
 const PING_EVERY: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +40,7 @@ const SUBSCRIPTION_CAPACITY: usize = 256;
 
 /// What comes from the broker.
 #[derive(Debug)]
-pub(crate) enum LinkEvent {
+pub enum LinkEvent {
     /// There is a connection, and everything live is subscribed.
     Up(async_nats::Client),
     /// The connection is gone.
@@ -86,15 +90,42 @@ pub enum LinkError {
     },
 }
 
-/// Opens the link: it connects in the background and stays open until the program ends.
+/// Where what comes over a link goes.
+pub trait Sink: Clone + Send + Sync + 'static {
+    /// Takes one event; what nobody waits for any more is dropped.
+    fn tell(&self, event: LinkEvent) -> impl Future<Output = ()> + Send;
+}
+
+impl Sink for mpsc::Sender<LinkEvent> {
+    async fn tell(&self, event: LinkEvent) {
+        // The agent that listens is the one that ends this task.
+        let _ = self.send(event).await;
+    }
+}
+
+/// An open link. Dropping it closes the connection, without a last event.
+#[derive(Debug)]
+pub struct Link {
+    receiver: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.receiver.abort();
+    }
+}
+
+/// Opens the link: it connects in the background and stays open until it is dropped, with every
+/// copy of the client that it told of.
 ///
 /// # Errors
 /// [`LinkError`] when the address makes no sense; a broker that is not there is no error.
-pub(crate) async fn open(
+pub async fn open(
     join: &Join,
     pc_id: &PcId,
-    events: mpsc::Sender<LinkEvent>,
-) -> Result<async_nats::Client, LinkError> {
+    documents: Arc<dyn OpenCommands>,
+    events: impl Sink,
+) -> Result<Link, LinkError> {
     let (changes, connection_changes) = mpsc::unbounded_channel();
     let client = options(join, pc_id, changes)
         .connect(&join.url)
@@ -115,14 +146,15 @@ pub(crate) async fn open(
         subscriptions.push(subscribed.map_err(|source| LinkError::Subscribe { subject, source })?);
     }
     let receiver = Receiver {
-        client: client.clone(),
+        client,
         pc_id: pc_id.clone(),
+        documents,
         events,
         connection: None,
         sequences: HashMap::new(),
     };
-    tokio::spawn(receiver.run(connection_changes, subscriptions));
-    Ok(client)
+    let receiver = tokio::spawn(receiver.run(connection_changes, subscriptions));
+    Ok(Link { receiver })
 }
 
 /// A change of the connection, as the client tells it.
@@ -208,17 +240,18 @@ fn reconnect_ms(attempts: usize) -> u64 {
 /// The life of a broker, and its number for the connection: a restarted one counts anew.
 type ConnectionId = (String, u64);
 
-struct Receiver {
+struct Receiver<S> {
     client: async_nats::Client,
     pc_id: PcId,
-    events: mpsc::Sender<LinkEvent>,
+    documents: Arc<dyn OpenCommands>,
+    events: S,
     /// The connection that was told of; `None` while there is none.
     connection: Option<ConnectionId>,
     /// Newest sequence heard per subject over this connection.
     sequences: HashMap<String, u64>,
 }
 
-impl Receiver {
+impl<S: Sink> Receiver<S> {
     async fn run(
         mut self,
         mut changes: mpsc::UnboundedReceiver<Change>,
@@ -299,7 +332,8 @@ impl Receiver {
         let scope = [Scope::All, Scope::Pc(self.pc_id.clone())]
             .into_iter()
             .find(|scope| scope.live_commands() == subject)?;
-        let (document, hash) = read::taken(subject, document::commands(&scope, body, signature))?;
+        let opened = self.documents.open(&scope, body, signature);
+        let (document, hash) = read::taken(subject, opened)?;
         Some(Heard::Commands(scope, document, hash))
     }
 
@@ -309,8 +343,7 @@ impl Receiver {
     }
 
     async fn tell(&self, event: LinkEvent) {
-        // The agent that listens is the one that ends this task.
-        let _ = self.events.send(event).await;
+        self.events.tell(event).await;
     }
 }
 

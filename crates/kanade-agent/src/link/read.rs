@@ -3,6 +3,7 @@
 //! Every question is asked again until it has an answer; that there is nothing is an answer, a
 //! silence is none. Whoever asked drops the future when the link is gone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::Request;
@@ -13,10 +14,9 @@ use kanade_shared::id::{JournalId, PcId, RequestId};
 use kanade_shared::subject::{self, Scope};
 use kanade_shared::wire::HEADER_SIGNATURE;
 use kanade_shared::wire::agent::{TimeReply, TimeRequest};
-use tokio::sync::mpsc;
 
-use super::LinkEvent;
-use super::document::{self, Refused};
+use super::document::{self, OpenCommands, Refused};
+use super::{LinkEvent, Sink};
 use crate::{clock, random};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,48 +24,60 @@ const FIRST_WAIT_MS: u64 = 100;
 const LONGEST_WAIT_MS: u64 = 5_000;
 
 /// A message as it is stored in a stream.
-pub(crate) struct Stored {
-    pub(crate) payload: Bytes,
-    pub(crate) headers: HeaderMap,
+#[derive(Debug)]
+pub struct Stored {
+    /// Its bytes.
+    pub payload: Bytes,
+    /// Its headers, with the stream's own.
+    pub headers: HeaderMap,
 }
 
 /// Reads everything that decides what this PC does, and tells each answer as it comes.
-pub(crate) async fn all(
+pub async fn all(
     client: async_nats::Client,
     pc_id: PcId,
     journal_id: JournalId,
-    events: mpsc::Sender<LinkEvent>,
+    documents: Arc<dyn OpenCommands>,
+    events: impl Sink,
 ) {
     let own = Scope::Pc(pc_id.clone());
-    let tell = async |event| {
-        // The agent that listens is the one that drops this future.
-        let _ = events.send(event).await;
+    let commands = async |scope: &Scope| {
+        let read = commands(&client, scope, &*documents).await;
+        events.tell(LinkEvent::Read(read)).await;
     };
     tokio::join!(
-        async { tell(LinkEvent::Read(commands(&client, &Scope::All).await)).await },
-        async { tell(LinkEvent::Read(commands(&client, &own).await)).await },
-        async { tell(LinkEvent::Read(desired(&client, &pc_id).await)).await },
-        async { tell(LinkEvent::Read(brake(&client).await)).await },
+        commands(&Scope::All),
+        commands(&own),
+        async {
+            let read = desired(&client, &pc_id).await;
+            events.tell(LinkEvent::Read(read)).await;
+        },
+        async {
+            let read = brake(&client).await;
+            events.tell(LinkEvent::Read(read)).await;
+        },
         async {
             let (reply, asked, answered) = time(&client, &pc_id, journal_id).await;
-            tell(LinkEvent::Time {
+            let told = LinkEvent::Time {
                 reply,
                 asked,
                 answered,
-            })
-            .await;
+            };
+            events.tell(told).await;
         },
     );
 }
 
-async fn commands(client: &async_nats::Client, scope: &Scope) -> Read {
+async fn commands(
+    client: &async_nats::Client,
+    scope: &Scope,
+    documents: &dyn OpenCommands,
+) -> Read {
     let subject = scope.commands();
     let stored = newest(client, subject::EXEC_STREAM, &subject).await;
     let document = stored.and_then(|stored| {
-        taken(
-            &subject,
-            document::commands(scope, &stored.payload, signature(&stored.headers)),
-        )
+        let opened = documents.open(scope, &stored.payload, signature(&stored.headers));
+        taken(&subject, opened)
     });
     Read::Commands(scope.clone(), document)
 }
@@ -106,11 +118,7 @@ pub(super) fn taken<T>(subject: &str, opened: Result<T, Refused>) -> Option<T> {
 }
 
 /// The newest message on a subject of a stream, or that there is none.
-pub(crate) async fn newest(
-    client: &async_nats::Client,
-    stream: &str,
-    subject: &str,
-) -> Option<Stored> {
+async fn newest(client: &async_nats::Client, stream: &str, subject: &str) -> Option<Stored> {
     let mut failures = 0;
     loop {
         match try_newest(client, stream, subject).await {
@@ -121,7 +129,7 @@ pub(crate) async fn newest(
 }
 
 /// One try: `None` when there was no answer.
-pub(crate) async fn try_newest(
+pub async fn try_newest(
     client: &async_nats::Client,
     stream: &str,
     subject: &str,
@@ -180,23 +188,22 @@ async fn time(
     let mut told = None;
     loop {
         let asked = clock::mono();
-        match try_time(client, pc_id, journal_id, &[]).await {
-            Some(reply) => match &reply.refused {
+        if let Some(reply) = try_time(client, pc_id, journal_id, &[]).await {
+            match &reply.refused {
                 None => return (reply, asked, clock::mono()),
                 Some(why) if told.as_ref() != Some(why) => {
                     tracing::error!("{why}; nothing runs here until then");
                     told = Some(why.clone());
                 }
                 Some(_) => {}
-            },
-            None => {}
+            }
         }
         wait(&mut failures).await;
     }
 }
 
 /// One try at the fleet's time and what the backend heard of these runs.
-pub(crate) async fn try_time(
+pub async fn try_time(
     client: &async_nats::Client,
     pc_id: &PcId,
     journal_id: JournalId,

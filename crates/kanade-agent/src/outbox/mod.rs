@@ -22,7 +22,7 @@ use crate::https::Blobs;
 
 pub mod ack;
 pub mod files;
-mod queue;
+pub mod queue;
 mod send;
 
 use files::{OutboxFiles, Stored};

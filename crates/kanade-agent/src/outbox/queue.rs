@@ -30,13 +30,13 @@ struct Item {
 
 /// All results that were not acknowledged.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub struct Queue {
     items: BTreeMap<RequestId, Item>,
 }
 
 impl Queue {
     /// Takes a result in; one that is there already stays as it is.
-    pub(super) fn insert(&mut self, stored: Stored) {
+    pub fn insert(&mut self, stored: Stored) {
         let item = Item {
             stored,
             released: false,
@@ -48,7 +48,7 @@ impl Queue {
     }
 
     /// Lets a result be sent.
-    pub(super) fn release(&mut self, request_id: RequestId) {
+    pub fn release(&mut self, request_id: RequestId) {
         if let Some(item) = self.items.get_mut(&request_id) {
             item.released = true;
             item.due = None;
@@ -56,7 +56,7 @@ impl Queue {
     }
 
     /// Everything may be tried at once: there is a new link, and nothing is on its way.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         for item in self.items.values_mut() {
             item.in_flight = false;
             item.failures = 0;
@@ -65,7 +65,7 @@ impl Queue {
     }
 
     /// The next result to send, which counts as on its way from now on.
-    pub(super) fn take_next(&mut self, now: Instant) -> Option<Stored> {
+    pub fn take_next(&mut self, now: Instant) -> Option<Stored> {
         let on_way = || self.items.values().filter(|item| item.in_flight);
         let bytes: u64 = on_way().map(|item| item.stored.message_bytes).sum();
         let uploads_full = on_way().filter(|item| item.stored.uploads).count() >= UPLOADS_MAX;
@@ -89,12 +89,12 @@ impl Queue {
     }
 
     /// A result was acknowledged.
-    pub(super) fn remove(&mut self, request_id: RequestId) {
+    pub fn remove(&mut self, request_id: RequestId) {
         self.items.remove(&request_id);
     }
 
     /// A result was not acknowledged; how often so far, in a row.
-    pub(super) fn failed(&mut self, request_id: RequestId, now: Instant, random: u8) -> u32 {
+    pub fn failed(&mut self, request_id: RequestId, now: Instant, random: u8) -> u32 {
         let Some(item) = self.items.get_mut(&request_id) else {
             return 0;
         };
@@ -106,7 +106,7 @@ impl Queue {
     }
 
     /// When the next one that failed may be tried again.
-    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self
             .items
             .values()

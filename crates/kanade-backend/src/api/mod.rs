@@ -2,8 +2,8 @@
 //!
 //! The routers carry their own description, from which the OpenAPI document is made, so a route
 //! that is served is described. Around them, from the outside in: headers and counting, panics,
-//! compression, then (but for health, the document and its page) the token, the rate, and the
-//! time limit.
+//! compression, then (but for health, signing in, the document and its page) the token or a session,
+//! the rate, and the time limit. What no route is for is the dashboard's.
 //!
 //! **Invariant:** axum's types stop here; rules are in `fleet/`.
 //! **Invariant:** every error that leaves is problem+json.
@@ -11,6 +11,7 @@
 mod agents;
 mod auth;
 mod blobs;
+mod dashboard;
 mod docs;
 mod events;
 mod execs;
@@ -22,6 +23,7 @@ mod openapi;
 mod problem;
 mod results;
 mod serve;
+mod session;
 mod system;
 
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use crate::metrics::Metrics;
 use crate::tasks::Stop;
 
 pub use auth::Token;
+pub use dashboard::Dashboard;
 pub use openapi::document;
 pub use problem::{Answer, ApiError, causes};
 pub use serve::{ListenError, listen, serve};
@@ -84,6 +87,8 @@ pub struct Parts {
     pub broker: Arc<dyn BrokerDoor>,
     /// Who may ask.
     pub token: Token,
+    /// The files for browsers.
+    pub dashboard: Dashboard,
     /// How much.
     pub limits: Limits,
     /// Ends live events, which would never end by themselves.
@@ -115,7 +120,7 @@ impl std::ops::Deref for Shared {
     }
 }
 
-/// Everything below `/api/v1` that needs the token, with its description.
+/// Everything below `/api/v1` that needs an operator, with its description.
 fn v1(limits: &Limits) -> OpenApiRouter<ApiState> {
     let scripts = DefaultBodyLimit::max(bytes(limits.body_bytes * SCRIPT_TIMES));
     OpenApiRouter::new()
@@ -124,6 +129,7 @@ fn v1(limits: &Limits) -> OpenApiRouter<ApiState> {
         .merge(agents::routes())
         .merge(results::routes())
         .merge(groups::routes())
+        .merge(session::routes())
         .merge(system::routes())
         .merge(events::routes())
 }
@@ -144,7 +150,10 @@ fn pieces(limits: &Limits) -> Pieces {
         .split_for_parts();
     let uploads = OpenApiRouter::new().nest(AGENT_PREFIX, blobs::uploads());
     let (uploads, of_uploads) = uploads.split_for_parts();
-    let (open, of_open) = system::open_routes().split_for_parts();
+    let (open, of_open) = OpenApiRouter::new()
+        .nest(kanade_shared::api::PREFIX, session::open_routes())
+        .merge(system::open_routes())
+        .split_for_parts();
     document.merge(of_uploads);
     Pieces {
         guarded,
@@ -180,11 +189,11 @@ pub fn router(parts: Parts) -> Router {
         .merge(uploads.layer(in_time(UPLOAD_TIME)))
         .route_layer(middleware::from_fn_with_state(
             state.clone(),
-            auth::require_token,
+            auth::require_operator,
         ))
         .merge(open.layer(in_time(longest)))
         .merge(docs::routes(&document))
-        .fallback(unknown_path)
+        .fallback(dashboard::serve)
         .method_not_allowed_fallback(unknown_method)
         .layer(CompressionLayer::new().gzip(true))
         .layer(CatchPanicLayer::custom(|_panic| {
@@ -197,10 +206,6 @@ pub fn router(parts: Parts) -> Router {
 
 fn bytes(limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-async fn unknown_path(request: Request) -> ApiError {
-    problem::no_such_path(request.uri().path())
 }
 
 async fn unknown_method(request: Request) -> ApiError {

@@ -3,16 +3,20 @@
 use kanade_shared::api::Problem;
 use kanade_shared::api::results::Stream;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::auth;
 use super::problem::MEDIA_TYPE;
 use crate::config::Limits;
 
-const SCHEME: &str = "token";
+const TOKEN: &str = "token";
+const SESSION: &str = "session";
 
 /// The document of this version.
 #[must_use]
@@ -31,11 +35,13 @@ pub(super) fn head() -> OpenApi {
         ))
         .build();
     let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let session = ApiKeyValue::new(auth::COOKIE);
     let components = ComponentsBuilder::new()
         .schema(Problem::name(), Problem::schema())
         // Only in a query, where types are named and not described.
         .schema(Stream::name(), Stream::schema())
-        .security_scheme(SCHEME, SecurityScheme::Http(token))
+        .security_scheme(TOKEN, SecurityScheme::Http(token))
+        .security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(session)))
         .build();
     OpenApiBuilder::new()
         .info(info)
@@ -43,11 +49,12 @@ pub(super) fn head() -> OpenApi {
         .build()
 }
 
-/// Adds to every operation of `guarded` that it wants the token, and to all that they can fail.
+/// Adds to every operation of `guarded` that it wants the token or a session, and to all that they
+/// can fail.
 pub(super) fn finish(mut guarded: OpenApi, open: OpenApi) -> OpenApi {
-    let wants_token = SecurityRequirement::new(SCHEME, std::iter::empty::<String>());
+    let either = [TOKEN, SESSION].map(|scheme| SecurityRequirement::new(scheme, [""; 0]));
     for operation in operations(&mut guarded) {
-        operation.security = Some(vec![wants_token.clone()]);
+        operation.security = Some(either.to_vec());
     }
     guarded.merge(open);
     for operation in operations(&mut guarded) {

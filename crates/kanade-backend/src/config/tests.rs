@@ -52,7 +52,7 @@ fn flags_win_over_the_environment_which_wins_over_the_file() {
 fn an_unknown_key_is_refused_with_the_nearest_known_one() {
     jailed(|jail| {
         insta::assert_snapshot!(load(jail, "[broker]\nprot = 4222\n", &[]).unwrap_err(), @"unknown key `broker.prot` in `kanade.toml`; did you mean `port`?");
-        insta::assert_snapshot!(load(jail, "colour = 1\n", &[]).unwrap_err(), @"unknown key `colour` in `kanade.toml`; known are data_dir, listen, insecure, broker, database, limits, log");
+        insta::assert_snapshot!(load(jail, "colour = 1\n", &[]).unwrap_err(), @"unknown key `colour` in `kanade.toml`; known are data_dir, listen, insecure, broker, database, dashboard, limits, log");
         insta::assert_snapshot!(load(jail, "", &[("KANADE_LISTN", "x")]).unwrap_err(), @"unknown key `listn` in the environment; did you mean `listen`?");
     });
 }
@@ -69,6 +69,7 @@ fn a_value_that_cannot_be_is_told_with_what_can() {
             told("[broker]\nurl = \"nats://me:secret@host\"\n"),
             told("[broker]\nhost = \"0.0.0.0\"\n"),
             told("[database]\nurl = \"postgres://me:secret@host/kanade\"\n"),
+            told("[dashboard]\nurl = \"https://kanade.example/fleet\"\n"),
             told("[limits]\nbody_bytes = 1\n"),
             told("[limits]\nrequests_per_second = 0\n"),
             told("[log]\nformat = \"xml\"\n"),

@@ -60,6 +60,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             )
         })?;
     }
+    if let Some(url) = &config.dashboard.url {
+        require(is_site(url), "dashboard.url", || {
+            format!("is `{url}`; it is like https://kanade.example, without a path")
+        })?;
+    }
     let limits = &config.limits;
     let sizes = 64 * 1024..=64 * 1024 * 1024;
     require(
@@ -94,6 +99,16 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             config.log.level
         )
     })
+}
+
+/// A scheme and a host, maybe a port, nothing else.
+fn is_site(url: &str) -> bool {
+    let Some((scheme, host)) = url.split_once("://") else {
+        return false;
+    };
+    let host = host.strip_suffix('/').unwrap_or(host);
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    matches!(scheme, "http" | "https") && !host.is_empty() && host.chars().all(part)
 }
 
 /// The filter would take a word that is no level for the name of a part.

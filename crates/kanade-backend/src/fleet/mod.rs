@@ -20,6 +20,7 @@ mod results;
 mod room;
 pub mod rules;
 mod scripts;
+mod sessions;
 mod stops;
 mod system;
 mod targets;
@@ -33,6 +34,8 @@ pub use error::{FleetError, FleetStatus};
 pub use operator::Operator;
 pub use outputs::{OUTPUT_MAX_BYTES, Outputs};
 pub use room::ExecRoom;
+pub(crate) use sessions::LONGEST as SESSION_LONGEST;
+pub use sessions::{Session, SessionError, SessionKey, SessionToken};
 pub use targets::members_now;
 
 /// The rules, over one store; clones share it.

@@ -28,6 +28,7 @@ pub mod recovery;
 pub mod requests;
 pub mod results;
 pub mod scopes;
+pub mod sessions;
 pub mod sweep;
 pub mod system;
 pub mod targets;

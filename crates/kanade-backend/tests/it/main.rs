@@ -4,7 +4,9 @@
 
 mod agent;
 mod api;
+mod dashboard;
 mod flow;
 mod outputs;
 mod program;
 mod running;
+mod session;

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod events;
 pub mod execs;
 pub mod results;
+pub mod session;
 pub mod system;
 
 use serde::{Deserialize, Serialize};

@@ -17,6 +17,7 @@ pub(crate) mod logs;
 pub(crate) mod retry;
 pub(crate) mod run;
 mod script;
+pub(crate) mod signin;
 pub(crate) mod stop;
 mod tail;
 mod target;
@@ -72,6 +73,7 @@ async fn verb(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
         Verb::Bootstrap(args) => bootstrap::run(&args, &global, screen).await,
         Verb::Context(args) => context::run(&args, &global, screen),
         Verb::Login(args) => login::run(&args, &global, screen).await,
+        Verb::Signin(args) => signin::run(&args, &global, screen).await,
         Verb::Completion(args) => completion::run(&args, screen),
         Verb::Version(args) => version::run(&args, &global, screen).await,
     }

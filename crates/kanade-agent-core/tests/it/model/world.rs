@@ -372,7 +372,8 @@ impl World {
                     .documents
                     .get(&scope)
                     .map(|(_, document, _)| document.clone());
-                let answer = there.map(|document| (document.clone(), hash(&document)));
+                let answer = there.map(|document| (hash(&document), document));
+                let answer = answer.map(|(hash, document)| (document.into(), hash));
                 core.handle_read(Read::Commands(scope, answer), mono);
             }
             Reading::Desired => {
@@ -413,7 +414,7 @@ impl World {
                     .map(|s| RequestId::derive(s.exec_id, &pc.pc_id, s.attempt));
                 pc.stopped.extend(stopped);
             }
-            core.handle_heard(Heard::Commands(scope, document, hash), mono);
+            core.handle_heard(Heard::Commands(scope, document.into(), hash), mono);
         }
     }
 }

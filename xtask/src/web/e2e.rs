@@ -1,0 +1,181 @@
+//! The dashboard in a real browser: Playwright against a real broker, backend and two agents.
+//!
+//! The fleet gets a folder of its own below `target/` and free ports; its logs stay there when
+//! something fails. Which tests there are is the front end's; they find the fleet by
+//! `KANADE_E2E_URL`, sign in by the link in `KANADE_E2E_SIGNIN`, or make more links with the token
+//! in `KANADE_E2E_TOKEN`. The browser is in `KANADE_E2E_CHROMIUM`; without it Playwright takes its
+//! own.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::Web;
+use crate::process::{run_captured, run_shown};
+use crate::stack::{AgentPlan, Plan, Ports, Stack};
+use crate::steps::Passed;
+use crate::test::in_ci;
+use crate::tools::on_path;
+use crate::workspace::Workspace;
+use crate::{debian, tools, up};
+
+const AGENTS: [AgentPlan; 2] = [
+    AgentPlan {
+        name: "agent-1",
+        pc_id: Some("pc-1"),
+    },
+    AgentPlan {
+        name: "agent-2",
+        pc_id: Some("pc-2"),
+    },
+];
+/// How long the agents may take to be a part of the fleet.
+const JOIN_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// What the browser is called where it comes from a package.
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+const DEBIAN_PACKAGE: &str = "chromium";
+
+/// Runs the browser tests; the programs and the dashboard are built.
+pub(crate) fn run(workspace: &Workspace) -> Result<Passed> {
+    if !has_tests(&workspace.root().join("web/e2e")) {
+        return Ok(Passed::NotChecked("there is no test in web/e2e".to_owned()));
+    }
+    let web = match Web::find(workspace) {
+        Ok(web) => web,
+        Err(error) if in_ci() => return Err(error),
+        Err(error) => return Ok(Passed::NotChecked(error.to_string())),
+    };
+    let mut browser = browser();
+    if matches!(browser, Browser::None) && in_ci() && debian::has_apt() {
+        debian::install(&[DEBIAN_PACKAGE]).context("could not install the browser")?;
+        browser = self::browser();
+    }
+    if matches!(browser, Browser::None) {
+        let help = "no Chromium here (`apt-get install chromium`, or `npx playwright install chromium` in `web/`)";
+        if in_ci() {
+            bail!("{help}");
+        }
+        return Ok(Passed::NotChecked(help.to_owned()));
+    }
+    let nats_server = tools::nats_server(workspace)?;
+    let home = workspace.target().join("web-e2e");
+    remove(&home)?;
+    let plan = Plan {
+        workspace,
+        home,
+        ports: Ports::free()?,
+        release: false,
+        nats_server: nats_server.path,
+        agents: AGENTS.into(),
+    };
+    let mut stack = plan.start()?;
+    wait_for_agents(&plan, &mut stack)?;
+    let token = fs::read_to_string(plan.token_file()).context("could not read the API's token")?;
+    let mut command = web.program("@playwright/test/cli.js");
+    command
+        .arg("test")
+        .env("KANADE_E2E_URL", plan.url())
+        .env("KANADE_E2E_SIGNIN", up::signin_link(&plan)?)
+        .env("KANADE_E2E_TOKEN", token.trim());
+    if let Browser::Of(path) = browser {
+        command.env("KANADE_E2E_CHROMIUM", path);
+    }
+    let outcome = run_shown(&mut command)
+        .with_context(|| format!("the fleet's logs are in `{}`", plan.logs().display()));
+    stack.stop();
+    outcome.map(|()| Passed::Whole)
+}
+
+fn has_tests(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .any(|name| name.ends_with(".spec.ts") || name.ends_with(".test.ts"))
+}
+
+enum Browser {
+    Of(PathBuf),
+    /// One that Playwright has fetched for itself.
+    Own,
+    None,
+}
+
+fn browser() -> Browser {
+    if let Some(path) = BROWSERS.iter().find_map(|name| on_path(name)) {
+        return Browser::Of(path);
+    }
+    // Where it keeps them on Linux, macOS and Windows.
+    let caches = [
+        ("HOME", ".cache/ms-playwright"),
+        ("HOME", "Library/Caches/ms-playwright"),
+        ("LOCALAPPDATA", "ms-playwright"),
+    ];
+    let own = caches.iter().any(|(variable, folder)| {
+        let root = std::env::var_os(variable).map(PathBuf::from);
+        root.is_some_and(|root| has_chromium(&root.join(folder)))
+    });
+    if own { Browser::Own } else { Browser::None }
+}
+
+fn has_chromium(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name())
+        .any(|name| name.to_string_lossy().starts_with("chromium"))
+}
+
+/// The data of the last run.
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("could not delete `{}`", folder.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn wait_for_agents(plan: &Plan<'_>, stack: &mut Stack) -> Result<()> {
+    let until = Instant::now() + JOIN_WITHIN;
+    loop {
+        stack.must_run()?;
+        let answer = run_captured(plan.cli().args(["get", "agents", "-o", "json"]))?;
+        if online(&answer) == AGENTS.len() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            let logs = plan.logs();
+            bail!("the agents did not come online (see `{}`)", logs.display());
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// How many agents are online, out of the CLI's list (bare, or as pages give it).
+fn online(answer: &str) -> usize {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let agents = answer
+        .as_array()
+        .or_else(|| answer.get("items")?.as_array());
+    let is_online =
+        |agent: &&Value| agent.get("presence").and_then(Value::as_str) == Some("online");
+    agents.map_or(0, |agents| agents.iter().filter(is_online).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_agents_that_are_online_are_counted() {
+        let agents = r#"[{"presence":"online"},{"presence":"offline"}]"#;
+        assert_eq!(online(agents), 1);
+        assert_eq!(online(&format!(r#"{{"items":{agents}}}"#)), 1);
+        assert_eq!(online("error"), 0);
+    }
+}

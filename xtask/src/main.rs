@@ -12,6 +12,7 @@
 )]
 
 mod debian;
+mod bench;
 mod dev;
 mod http;
 mod process;
@@ -45,6 +46,8 @@ enum Verb {
     Test(test::Arguments),
     /// Keep a fleet of one running; rebuild and restart it when a source file changes.
     Dev(dev::Arguments),
+    /// Measure what was promised, on optimised programs and simulated fleets.
+    Bench(bench::Arguments),
     /// Build the dashboard where its sources have changed.
     Web(web::Arguments),
     /// Check the rules of the source tree that the compiler can't check.
@@ -59,6 +62,7 @@ fn main() {
         Verb::Up(arguments) => up::run(&workspace, &arguments),
         Verb::Test(arguments) => test::run(&workspace, &arguments),
         Verb::Dev(arguments) => dev::run(&workspace, &arguments),
+        Verb::Bench(arguments) => bench::run(&workspace, &arguments),
         Verb::Web(arguments) => web::run(&workspace, &arguments),
         Verb::Tidy => tidy::run(&workspace),
         Verb::Tools => tools::run(&workspace),

@@ -15,6 +15,7 @@ use crate::process::{run_captured, run_shown};
 use crate::steps::Passed;
 use crate::test::in_ci;
 use crate::tools::on_path;
+use crate::up;
 use crate::workspace::Workspace;
 use stamp::Stamp;
 
@@ -36,6 +37,8 @@ const SOURCES: [&str; 7] = [
 const COMPRESS: &str = include_str!("web/compress.mjs");
 /// The document that the front end's client is made from.
 const DOCUMENT: &str = "src/api/openapi.json";
+/// The types that are made of it.
+const CLIENT: &str = "src/api/generated/schema.d.ts";
 /// Says to the backend's build script that the dashboard goes inside, and which.
 const EMBED: &str = "KANADE_EMBED_DASHBOARD";
 
@@ -45,6 +48,9 @@ pub(crate) struct Arguments {
     /// Make the client anew from the backend's OpenAPI document first
     #[arg(long)]
     generate: bool,
+    /// Then try its pages in a browser, against a fleet of two
+    #[arg(long)]
+    e2e: bool,
 }
 
 /// Builds the dashboard where its sources have changed.
@@ -56,13 +62,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         let path = web.folder.join(DOCUMENT);
         std::fs::write(&path, document)
             .with_context(|| format!("could not write `{}`", path.display()))?;
-        run_shown(web.npm().args(["run", "--silent", "generate"]))?;
+        run_captured(web.npm().args(["run", "--silent", "generate"]))?;
     }
     let built = web.build()?;
     println!(
         "web/dist is {}",
         if built { "built" } else { "as its sources are" }
     );
+    if arguments.e2e {
+        up::build(false, None)?;
+        if let Passed::NotChecked(reason) = e2e::run(workspace)? {
+            println!("not checked: {reason}");
+        }
+    }
     Ok(())
 }
 
@@ -103,10 +115,18 @@ impl Web {
         })
     }
 
+    fn text(&self, file: &str) -> Result<String> {
+        let path = self.folder.join(file);
+        std::fs::read_to_string(&path)
+            .with_context(|| format!("could not read `{}`", path.display()))
+    }
+
     /// `npm` in the front end's folder.
     fn npm(&self) -> Command {
         let mut command = Command::new(&self.npm);
         command.current_dir(&self.folder);
+        // What is captured is shown when it failed, maybe in a file.
+        command.env("NO_COLOR", "1");
         command
     }
 
@@ -190,15 +210,23 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Passed> {
 
 /// Checks that the front end's client is made from the document of this backend, which is built.
 pub(crate) fn client(workspace: &Workspace) -> Result<Passed> {
-    let path = workspace.root().join("web").join(DOCUMENT);
-    let has = std::fs::read_to_string(&path)
-        .with_context(|| format!("could not read `{}`", path.display()))?;
+    let web = match Web::find(workspace) {
+        Ok(web) => web,
+        Err(error) if in_ci() => return Err(error),
+        Err(error) => return Ok(Passed::NotChecked(error.to_string())),
+    };
+    let has = web.text(DOCUMENT)?;
     // Whoever formats it, it is what it says that counts.
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text);
     if parsed(&has).ok() != Some(parsed(&document(workspace)?)?) {
         bail!(
             "`web/{DOCUMENT}` is not what the backend says: make it anew by `cargo xtask web --generate`"
         );
+    }
+    let was = web.text(CLIENT)?;
+    run_captured(web.npm().args(["run", "--silent", "generate"]))?;
+    if web.text(CLIENT)? != was {
+        bail!("`web/{CLIENT}` was not made from `web/{DOCUMENT}`; it is now");
     }
     Ok(Passed::Whole)
 }

@@ -17,7 +17,11 @@ const PACKAGES: [&str; 4] = ["kanade-backend", "kanade-agent", "kanade", "kanade
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Names and options of `kanade-sim bench`; `--help` after `--` shows them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "NAME"
+    )]
     rest: Vec<String>,
 }
 

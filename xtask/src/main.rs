@@ -11,8 +11,8 @@
     reason = "this program's output is for the person who called it"
 )]
 
-mod debian;
 mod bench;
+mod debian;
 mod dev;
 mod http;
 mod process;

@@ -1,6 +1,7 @@
-//! The command line: `agents`, `version`.
+//! The command line: `agents`, `bench`, `version`.
 
 mod agents;
+mod bench;
 mod show;
 
 use std::io::Write;
@@ -25,6 +26,8 @@ struct Cli {
 enum Verb {
     /// Run thousands of simulated agents until Ctrl-C
     Agents(Box<agents::Arguments>),
+    /// Measure what was promised, on real programs and simulated fleets
+    Bench(bench::Arguments),
     /// Print the version
     Version,
 }
@@ -34,6 +37,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Agents(arguments) => agents::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Version => {
             let text = format!("kanade-sim {}\n", env!("CARGO_PKG_VERSION"));
             std::io::stdout()

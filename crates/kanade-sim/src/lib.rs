@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod behaviour;
+pub mod bench;
 pub mod cli;
 pub mod documents;
 pub mod figures;

@@ -142,6 +142,11 @@ impl Backend {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The port of its broker.
+    pub fn broker_port(&self) -> u16 {
+        self.broker_port
+    }
+
     /// The API's token.
     ///
     /// # Panics
@@ -198,6 +203,14 @@ impl Backend {
     #[cfg(unix)]
     pub fn kill9_broker(&self) {
         crate::process::signal(self.broker_pid(), rustix::process::Signal::KILL);
+    }
+
+    /// The backend's process id.
+    ///
+    /// # Panics
+    /// When it doesn't run.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the backend runs").id()
     }
 
     /// The broker's process id.

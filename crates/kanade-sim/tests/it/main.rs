@@ -1,0 +1,6 @@
+//! Simulated agents on a real backend and a real broker.
+
+mod agents;
+mod behaviour;
+mod program;
+mod sim;

@@ -113,8 +113,13 @@ fn is_damaged(error: &StoreError) -> bool {
                 None
             }
         }
-        StoreError::Full { source, .. } | StoreError::Failed { source, .. } => Some(&**source),
-        StoreError::InUse { .. } | StoreError::Value { .. } => None,
+        StoreError::Full { source, .. }
+        | StoreError::Away { source, .. }
+        | StoreError::Failed { source, .. } => Some(&**source),
+        StoreError::InUse { .. }
+        | StoreError::Old { .. }
+        | StoreError::TakenOver { .. }
+        | StoreError::Value { .. } => None,
     };
     let code = source
         .and_then(sqlx::Error::as_database_error)

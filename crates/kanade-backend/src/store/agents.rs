@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use kanade_shared::api::Count;
 use kanade_shared::api::agents::{AgentQuery, AgentView, Presence};
 use kanade_shared::id::{GroupId, PcId};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{agent_state, count, json, name, time};
 use super::groups::containing;
 use super::page::{Slice, count_of, counted};
+use super::sql::{self, Conn, QueryBuilder, Row};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 const COLUMNS: &str = "pc_id, online, presence_since, enrolled_at, heartbeat_at, state, \
@@ -58,7 +57,7 @@ impl Store {
         let mut select = page_of(query, sort, slice);
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list agents"))?;
         let mut agents = rows.iter().map(agent_view).collect::<Result<Vec<_>, _>>()?;
@@ -72,13 +71,13 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn agent_find(&self, pc_id: &PcId) -> Result<Option<AgentView>, StoreError> {
         let mut conn = self.read().await?;
-        let mut select = QueryBuilder::<Sqlite>::new(format!(
+        let mut select = QueryBuilder::new(format!(
             "SELECT {COLUMNS}, hardware FROM pcs WHERE pc_id = "
         ));
         select.push_bind(pc_id.as_str());
         let row = select
             .build()
-            .fetch_optional(&mut *conn)
+            .fetch_optional(&mut conn)
             .await
             .map_err(failed("read an agent"))?;
         let Some(row) = row else { return Ok(None) };
@@ -96,7 +95,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn agents_count(&self) -> Result<(u64, u64), StoreError> {
-        let row = sqlx::query(
+        let row = sql::query(
             "SELECT count(*) AS n, COALESCE(sum(CASE WHEN online = 1 THEN 1 ELSE 0 END), 0) AS up
              FROM pcs",
         )
@@ -111,7 +110,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn agent_names(&self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar("SELECT pc_id FROM pcs ORDER BY pc_id LIMIT 20000")
+        sql::query_scalar("SELECT pc_id FROM pcs ORDER BY pc_id LIMIT 20000")
             .fetch_all(&mut *self.read().await?)
             .await
             .map_err(failed("list agents"))
@@ -124,8 +123,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn agents_online(&mut self) -> Result<HashSet<PcId>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar("SELECT pc_id FROM pcs WHERE online = 1")
-            .fetch_all(&mut **self)
+        let rows: Vec<String> = sql::query_scalar("SELECT pc_id FROM pcs WHERE online = 1")
+            .fetch_all(self)
             .await
             .map_err(failed("read the agents that are online"))?;
         rows.iter().map(|pc_id| name("pc_id", pc_id)).collect()
@@ -136,20 +135,20 @@ pub(super) fn page_of(
     query: &AgentQuery,
     sort: AgentSort,
     slice: &Slice<AgentKey>,
-) -> QueryBuilder<Sqlite> {
+) -> QueryBuilder {
     let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} FROM pcs WHERE 1 = 1"));
     filter(&mut select, query);
     after(&mut select, sort, slice);
     select
 }
 
-pub(super) fn matching(query: &AgentQuery) -> QueryBuilder<Sqlite> {
+pub(super) fn matching(query: &AgentQuery) -> QueryBuilder {
     let mut select = count_of("pcs");
     filter(&mut select, query);
     select
 }
 
-fn filter(select: &mut QueryBuilder<Sqlite>, query: &AgentQuery) {
+fn filter(select: &mut QueryBuilder, query: &AgentQuery) {
     if let Some(presence) = query.presence {
         select
             .push(" AND online = ")
@@ -167,7 +166,7 @@ fn filter(select: &mut QueryBuilder<Sqlite>, query: &AgentQuery) {
     containing(select, "pc_id", query.search.as_deref());
 }
 
-fn after(select: &mut QueryBuilder<Sqlite>, sort: AgentSort, slice: &Slice<AgentKey>) {
+fn after(select: &mut QueryBuilder, sort: AgentSort, slice: &Slice<AgentKey>) {
     let (compare, word) = (slice.order.after(), slice.order.word());
     match (sort.column(), &slice.after) {
         (None, Some((_, pc_id))) => {
@@ -195,20 +194,12 @@ fn after(select: &mut QueryBuilder<Sqlite>, sort: AgentSort, slice: &Slice<Agent
 }
 
 /// One more statement for all rows of a page.
-async fn add_groups(
-    conn: &mut SqliteConnection,
-    agents: &mut [AgentView],
-) -> Result<(), StoreError> {
+async fn add_groups(conn: &mut Conn, agents: &mut [AgentView]) -> Result<(), StoreError> {
     let mut groups: BTreeMap<PcId, Vec<GroupId>> = BTreeMap::new();
     for part in agents.chunks(ROWS_PER_STATEMENT) {
-        let mut select = QueryBuilder::<Sqlite>::new(
-            "SELECT pc_id, group_id FROM group_members WHERE pc_id IN (",
-        );
-        let mut list = select.separated(", ");
-        for agent in part {
-            list.push_bind(agent.pc_id.as_str());
-        }
-        select.push(") ORDER BY pc_id, group_id");
+        let mut select = QueryBuilder::new("SELECT pc_id, group_id FROM group_members WHERE pc_id");
+        select.push_in(part.iter().map(|agent| agent.pc_id.as_str()));
+        select.push(" ORDER BY pc_id, group_id");
         let rows = select
             .build()
             .fetch_all(&mut *conn)
@@ -226,7 +217,7 @@ async fn add_groups(
     Ok(())
 }
 
-fn agent_view(row: &SqliteRow) -> Result<AgentView, StoreError> {
+fn agent_view(row: &Row) -> Result<AgentView, StoreError> {
     let presence = if row.get("online") {
         Presence::Online
     } else {

@@ -3,12 +3,11 @@
 use chrono::{DateTime, Utc};
 use kanade_shared::api::Count;
 use kanade_shared::api::system::AuditRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
 use uuid::Uuid;
 
 use super::convert::{json, ms, time, to_json};
 use super::page::{Slice, count_of, counted};
+use super::sql::{self, QueryBuilder, Row};
 use super::{Store, StoreError, Tx, failed};
 
 impl Tx {
@@ -24,7 +23,7 @@ impl Tx {
         detail: &serde_json::Value,
     ) -> Result<(), StoreError> {
         let now = self.now();
-        sqlx::query(
+        sql::query(
             "INSERT INTO audit (audit_id, at, actor, action, object, detail)
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -34,7 +33,7 @@ impl Tx {
         .bind(action)
         .bind(object)
         .bind(to_json("audit.detail", detail)?)
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store an audit row"))?;
         Ok(())
@@ -52,7 +51,7 @@ impl Store {
     ) -> Result<(Vec<AuditRow>, Count), StoreError> {
         let mut conn = self.read().await?;
         let (compare, word) = (slice.order.after(), slice.order.word());
-        let mut select = QueryBuilder::<Sqlite>::new(format!(
+        let mut select = QueryBuilder::new(format!(
             "SELECT audit_id, at, actor, action, object, detail FROM audit WHERE audit_id {compare} "
         ));
         select.push_bind(slice.after.unwrap_or(Uuid::max()).as_bytes().to_vec());
@@ -61,7 +60,7 @@ impl Store {
             .push_bind(slice.rows());
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list audit rows"))?;
         let rows = rows.iter().map(audit_row).collect::<Result<_, _>>()?;
@@ -77,7 +76,7 @@ fn audit_id(now: DateTime<Utc>) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
-fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
+fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
     let id: Vec<u8> = row.get("audit_id");
     Ok(AuditRow {
         audit_id: hex::encode(id),

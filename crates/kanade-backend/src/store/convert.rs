@@ -209,21 +209,23 @@ pub struct StoredOutput<'a> {
     pub hash: Option<[u8; 32]>,
 }
 
-/// Splits a stream of output into what a row holds and what goes beside it.
+/// Splits a stream of output into what a row holds and what goes beside it. A row of PostgreSQL
+/// cannot hold a NUL as it is.
 #[must_use]
 pub fn stored_output(output: &Output) -> StoredOutput<'_> {
     let text = output.text.as_str();
-    match text.char_indices().nth(HEAD_CHARS) {
-        None => StoredOutput {
+    let cut = text.char_indices().nth(HEAD_CHARS).map(|(end, _)| end);
+    if cut.is_none() && !text.contains('\0') {
+        return StoredOutput {
             head: text,
             whole: None,
             hash: None,
-        },
-        Some((end, _)) => StoredOutput {
-            head: &text[..end],
-            whole: Some(text),
-            hash: Some(Sha256::digest(text.as_bytes()).into()),
-        },
+        };
+    }
+    StoredOutput {
+        head: &text[..cut.unwrap_or(text.len())],
+        whole: Some(text),
+        hash: Some(Sha256::digest(text.as_bytes()).into()),
     }
 }
 

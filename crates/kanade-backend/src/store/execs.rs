@@ -6,14 +6,13 @@ use kanade_shared::api::execs::{Counts, ExecQuery, ExecState, ExecView, Targets}
 use kanade_shared::id::{Attempt, ExecId, JobId, PcId, RequestId};
 use kanade_shared::wire::command::{Reach, Run, StopAction};
 use kanade_shared::wire::result::Outcome;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{
     self, count, exec_bytes, exec_id, integer, json, ms, name, reach, reach_word, request_bytes,
     stop, stop_word, time, to_json,
 };
 use super::page::{Slice, count_of, counted};
+use super::sql::{self, Conn, QueryBuilder, Row};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 const COLUMNS: &str = "e.exec_id, e.job_id, e.job_version, e.title, e.reach, e.issued_by, \
@@ -70,7 +69,7 @@ impl Store {
         let mut select = page_of(query, prefix, slice);
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list execs"))?;
         let rows = rows.iter().map(exec_view).collect::<Result<_, _>>()?;
@@ -96,7 +95,7 @@ impl Store {
         last: ExecId,
         limit: u32,
     ) -> Result<Vec<ExecId>, StoreError> {
-        let ids: Vec<Vec<u8>> = sqlx::query_scalar(
+        let ids: Vec<Vec<u8>> = sql::query_scalar(
             "SELECT exec_id FROM execs WHERE exec_id >= $1 AND exec_id <= $2
              ORDER BY exec_id LIMIT $3",
         )
@@ -114,7 +113,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn execs_running(&self) -> Result<u64, StoreError> {
-        let n: i64 = sqlx::query_scalar("SELECT count(*) FROM execs WHERE ended_at IS NULL")
+        let n: i64 = sql::query_scalar("SELECT count(*) FROM execs WHERE ended_at IS NULL")
             .fetch_one(&mut *self.read().await?)
             .await
             .map_err(failed("count execs"))?;
@@ -136,7 +135,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn exec_insert(&mut self, exec: &NewExec<'_>) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO execs (exec_id, job_id, job_version, title, reach, issued_by, issued_at,
                deadline, reason, joins_until, ended_at, n_targets, n_pending)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
@@ -153,14 +152,14 @@ impl Tx {
         .bind(exec.joins_until.map(ms))
         .bind(exec.ended_at.map(ms))
         .bind(integer(exec.count))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store an exec"))?;
-        sqlx::query("INSERT INTO exec_details (exec_id, targets, run) VALUES ($1, $2, $3)")
+        sql::query("INSERT INTO exec_details (exec_id, targets, run) VALUES ($1, $2, $3)")
             .bind(exec_bytes(exec.exec_id))
             .bind(to_json("exec_details.targets", exec.targets)?)
             .bind(to_json("exec_details.run", exec.run)?)
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("store an exec"))?;
         Ok(())
@@ -178,7 +177,7 @@ impl Tx {
         pcs: &[PcId],
     ) -> Result<(), StoreError> {
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
+            let mut insert = QueryBuilder::new(
                 "INSERT INTO targets (exec_id, attempt, wide, pc_id, request_id) SELECT ",
             );
             insert.push_bind(exec_bytes(exec_id)).push(", ");
@@ -192,7 +191,7 @@ impl Tx {
             insert.push(") AS pcs");
             insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("store the targets of an exec"))?;
         }
@@ -209,20 +208,13 @@ impl Tx {
         pcs: &[PcId],
     ) -> Result<(), StoreError> {
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new(
-                "UPDATE targets SET newest = 0 WHERE newest = 1 AND exec_id = ",
-            );
-            update
-                .push_bind(exec_bytes(exec_id))
-                .push(" AND pc_id IN (");
-            let mut list = update.separated(", ");
-            for pc_id in pcs {
-                list.push_bind(pc_id.as_str());
-            }
-            update.push(")");
+            let mut update =
+                QueryBuilder::new("UPDATE targets SET newest = 0 WHERE newest = 1 AND exec_id = ");
+            update.push_bind(exec_bytes(exec_id)).push(" AND pc_id");
+            update.push_in(pcs.iter().map(|pc_id| pc_id.as_str()));
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("store the targets of an exec"))?;
         }
@@ -236,22 +228,22 @@ impl Tx {
     /// [`StoreError`] when it is not stored.
     pub async fn exec_stop(&mut self, id: ExecId, action: StopAction) -> Result<(), StoreError> {
         let now = ms(self.now());
-        sqlx::query(
+        sql::query(
             "UPDATE execs SET stop = $2, stopped_at = $3, joins_until = NULL WHERE exec_id = $1",
         )
         .bind(exec_bytes(id))
         .bind(stop_word(action))
         .bind(now)
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("stop an exec"))?;
-        sqlx::query(
+        sql::query(
             "UPDATE commands SET stop = $2
              WHERE exec_id = $1 AND live = 1 AND (stop IS NULL OR $2 = 'kill')",
         )
         .bind(exec_bytes(id))
         .bind(stop_word(action))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("stop an exec"))?;
         Ok(())
@@ -267,12 +259,12 @@ impl Tx {
         id: ExecId,
         deadline: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "UPDATE execs SET deadline = $2, stop = NULL, stopped_at = NULL WHERE exec_id = $1",
         )
         .bind(exec_bytes(id))
         .bind(ms(deadline))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store an exec"))?;
         Ok(())
@@ -283,7 +275,7 @@ pub(super) fn page_of(
     query: &ExecQuery,
     prefix: Option<(ExecId, ExecId)>,
     slice: &Slice<ExecId>,
-) -> QueryBuilder<Sqlite> {
+) -> QueryBuilder {
     let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} WHERE 1 = 1"));
     filter(&mut select, query, prefix);
     if let Some(after) = slice.after {
@@ -298,16 +290,13 @@ pub(super) fn page_of(
     select
 }
 
-pub(super) fn matching(
-    query: &ExecQuery,
-    prefix: Option<(ExecId, ExecId)>,
-) -> QueryBuilder<Sqlite> {
+pub(super) fn matching(query: &ExecQuery, prefix: Option<(ExecId, ExecId)>) -> QueryBuilder {
     let mut select = count_of("execs e");
     filter(&mut select, query, prefix);
     select
 }
 
-fn filter(select: &mut QueryBuilder<Sqlite>, query: &ExecQuery, prefix: Option<(ExecId, ExecId)>) {
+fn filter(select: &mut QueryBuilder, query: &ExecQuery, prefix: Option<(ExecId, ExecId)>) {
     match query.state {
         Some(ExecState::Running) => {
             select.push(" AND e.ended_at IS NULL");
@@ -332,11 +321,8 @@ fn filter(select: &mut QueryBuilder<Sqlite>, query: &ExecQuery, prefix: Option<(
     }
 }
 
-async fn exec_find(
-    conn: &mut SqliteConnection,
-    id: ExecId,
-) -> Result<Option<ExecView>, StoreError> {
-    let mut select = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} WHERE e.exec_id = "));
+async fn exec_find(conn: &mut Conn, id: ExecId) -> Result<Option<ExecView>, StoreError> {
+    let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} WHERE e.exec_id = "));
     select.push_bind(exec_bytes(id));
     let row = select
         .build()
@@ -346,7 +332,7 @@ async fn exec_find(
     row.as_ref().map(exec_view).transpose()
 }
 
-fn exec_view(row: &SqliteRow) -> Result<ExecView, StoreError> {
+fn exec_view(row: &Row) -> Result<ExecView, StoreError> {
     let job: Option<String> = row.get("job_id");
     let stopped: Option<String> = row.get("stop");
     let targets: Option<String> = row.get("targets");
@@ -377,7 +363,7 @@ fn exec_view(row: &SqliteRow) -> Result<ExecView, StoreError> {
     })
 }
 
-fn counts(row: &SqliteRow) -> Counts {
+fn counts(row: &Row) -> Counts {
     let mut counts = Counts {
         targets: count(row.get("n_targets")),
         pending: count(row.get("n_pending")),

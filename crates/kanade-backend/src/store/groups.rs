@@ -3,11 +3,10 @@
 use kanade_shared::api::Count;
 use kanade_shared::api::catalogue::{GroupView, GroupWrite};
 use kanade_shared::id::{GroupId, PcId};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{count, integer, ms, name, time};
 use super::page::{Slice, count_of, counted};
+use super::sql::{self, Conn, QueryBuilder, Row};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 const COLUMNS: &str = "g.group_id, g.description, g.revision, g.updated_at, \
@@ -24,7 +23,7 @@ impl Store {
         slice: &Slice<String>,
     ) -> Result<(Vec<GroupView>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select = QueryBuilder::<Sqlite>::new(format!(
+        let mut select = QueryBuilder::new(format!(
             "SELECT {COLUMNS} FROM groups g WHERE g.group_id > "
         ));
         select.push_bind(slice.after.clone().unwrap_or_default());
@@ -34,7 +33,7 @@ impl Store {
             .push_bind(slice.rows());
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list groups"))?;
         let rows = rows.iter().map(group_view).collect::<Result<_, _>>()?;
@@ -76,7 +75,7 @@ impl Tx {
         revision: u64,
     ) -> Result<(), StoreError> {
         let now = ms(self.now());
-        sqlx::query(
+        sql::query(
             "INSERT INTO groups (group_id, description, revision, updated_at)
              VALUES ($1, $2, $3, $4)
              ON CONFLICT (group_id) DO UPDATE SET description = excluded.description,
@@ -86,30 +85,29 @@ impl Tx {
         .bind(write.description.as_deref())
         .bind(integer(revision))
         .bind(now)
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store a group"))?;
-        sqlx::query("DELETE FROM group_members WHERE group_id = $1")
+        sql::query("DELETE FROM group_members WHERE group_id = $1")
             .bind(group_id.as_str())
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("store the members of a group"))?;
         for members in write.members.chunks(ROWS_PER_STATEMENT) {
-            let mut insert =
-                QueryBuilder::<Sqlite>::new("INSERT INTO group_members (group_id, pc_id) ");
+            let mut insert = QueryBuilder::new("INSERT INTO group_members (group_id, pc_id) ");
             insert.push_values(members, |mut row, pc_id| {
                 row.push_bind(group_id.as_str()).push_bind(pc_id.as_str());
             });
             insert.push(" ON CONFLICT DO NOTHING");
             insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("store the members of a group"))?;
         }
-        sqlx::query("DELETE FROM drops WHERE kind = 'groups' AND key = $1")
+        sql::query("DELETE FROM drops WHERE kind = 'groups' AND key = $1")
             .bind(group_id.as_str())
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("store a group"))?;
         Ok(())
@@ -120,9 +118,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn group_delete(&mut self, group_id: &GroupId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM groups WHERE group_id = $1")
+        sql::query("DELETE FROM groups WHERE group_id = $1")
             .bind(group_id.as_str())
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("delete a group"))?;
         self.drop_insert("groups", group_id.as_str()).await
@@ -134,14 +132,14 @@ impl Tx {
         kind: &'static str,
         key: &str,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO drops (kind, key, at) VALUES ($1, $2, $3)
              ON CONFLICT (kind, key) DO UPDATE SET at = excluded.at",
         )
         .bind(kind)
         .bind(key)
         .bind(ms(self.now()))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("note a copy to delete"))?;
         Ok(())
@@ -154,16 +152,11 @@ impl Tx {
     pub async fn groups_known(&mut self, groups: &[GroupId]) -> Result<Vec<GroupId>, StoreError> {
         let mut known = Vec::with_capacity(groups.len());
         for groups in groups.chunks(ROWS_PER_STATEMENT) {
-            let mut select =
-                QueryBuilder::<Sqlite>::new("SELECT group_id FROM groups WHERE group_id IN (");
-            let mut list = select.separated(", ");
-            for group in groups {
-                list.push_bind(group.as_str());
-            }
-            select.push(")");
+            let mut select = QueryBuilder::new("SELECT group_id FROM groups WHERE group_id");
+            select.push_in(groups.iter().map(|group| group.as_str()));
             let names: Vec<String> = select
                 .build_query_scalar()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("look for groups"))?;
             for one in names {
@@ -178,19 +171,15 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn group_names(&mut self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar("SELECT group_id FROM groups ORDER BY group_id LIMIT 5000")
-            .fetch_all(&mut **self)
+        sql::query_scalar("SELECT group_id FROM groups ORDER BY group_id LIMIT 5000")
+            .fetch_all(self)
             .await
             .map_err(failed("list groups"))
     }
 }
 
 /// Adds a condition that `column` contains the text.
-pub(super) fn containing(
-    select: &mut QueryBuilder<Sqlite>,
-    column: &'static str,
-    search: Option<&str>,
-) {
+pub(super) fn containing(select: &mut QueryBuilder, column: &'static str, search: Option<&str>) {
     if let Some(search) = search {
         let escaped: String = search
             .chars()
@@ -200,17 +189,15 @@ pub(super) fn containing(
             })
             .collect();
         select
-            .push(format_args!(" AND {column} LIKE "))
+            .push(format_args!(" AND {column} "))
+            .push_either("LIKE ", "ILIKE ")
             .push_bind(format!("%{escaped}%"));
         select.push(" ESCAPE '\\'");
     }
 }
 
-async fn group_find(
-    conn: &mut SqliteConnection,
-    group_id: &GroupId,
-) -> Result<Option<GroupView>, StoreError> {
-    let mut select = QueryBuilder::<Sqlite>::new(format!(
+async fn group_find(conn: &mut Conn, group_id: &GroupId) -> Result<Option<GroupView>, StoreError> {
+    let mut select = QueryBuilder::new(format!(
         "SELECT {COLUMNS} FROM groups g WHERE g.group_id = "
     ));
     select.push_bind(group_id.as_str());
@@ -223,7 +210,7 @@ async fn group_find(
         return Ok(None);
     };
     let names: Vec<String> =
-        sqlx::query_scalar("SELECT pc_id FROM group_members WHERE group_id = $1 ORDER BY pc_id")
+        sql::query_scalar("SELECT pc_id FROM group_members WHERE group_id = $1 ORDER BY pc_id")
             .bind(group_id.as_str())
             .fetch_all(conn)
             .await
@@ -236,7 +223,7 @@ async fn group_find(
     Ok(Some(group))
 }
 
-fn group_view(row: &SqliteRow) -> Result<GroupView, StoreError> {
+fn group_view(row: &Row) -> Result<GroupView, StoreError> {
     Ok(GroupView {
         group_id: name("groups.group_id", row.get("group_id"))?,
         description: row.get("description"),

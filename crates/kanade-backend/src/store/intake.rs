@@ -10,10 +10,9 @@ use kanade_shared::api::execs::{TargetState, TargetView};
 use kanade_shared::id::{Attempt, ExecId, JobId, PcId, RequestId};
 use kanade_shared::wire::command::{Reach, StopAction};
 use kanade_shared::wire::result::{Outcome, Reason};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{self, count, exec_bytes, integer, ms, request_bytes, time};
+use super::sql::{QueryBuilder, Row};
 use super::{ROWS_PER_STATEMENT, StoreError, Tx, failed};
 
 /// A row of `targets`.
@@ -173,14 +172,10 @@ impl Tx {
     ) -> Result<Vec<TargetRow>, StoreError> {
         let mut rows = Vec::with_capacity(ids.len());
         for ids in ids.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(format!(
-                "SELECT {TARGET_COLUMNS} FROM targets WHERE request_id IN ("
+            let mut select = QueryBuilder::new(format!(
+                "SELECT {TARGET_COLUMNS} FROM targets WHERE request_id"
             ));
-            let mut list = select.separated(", ");
-            for id in ids {
-                list.push_bind(request_bytes(*id));
-            }
-            select.push(")");
+            select.push_in(ids.iter().map(|id| request_bytes(*id)));
             rows.extend(self.targets_of(select).await?);
         }
         Ok(rows)
@@ -189,11 +184,11 @@ impl Tx {
     /// Runs a select of [`TARGET_COLUMNS`].
     pub(super) async fn targets_of(
         &mut self,
-        mut select: QueryBuilder<Sqlite>,
+        mut select: QueryBuilder,
     ) -> Result<Vec<TargetRow>, StoreError> {
         let rows = select
             .build()
-            .fetch_all(&mut **self)
+            .fetch_all(self)
             .await
             .map_err(failed("read targets"))?;
         rows.iter().map(target_row).collect()
@@ -206,17 +201,12 @@ impl Tx {
     pub async fn execs_by_id(&mut self, ids: &[ExecId]) -> Result<Vec<ExecRow>, StoreError> {
         let mut execs = Vec::with_capacity(ids.len());
         for ids in ids.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(format!(
-                "SELECT {EXEC_COLUMNS} FROM execs WHERE exec_id IN ("
-            ));
-            let mut list = select.separated(", ");
-            for id in ids {
-                list.push_bind(exec_bytes(*id));
-            }
-            select.push(")");
+            let mut select =
+                QueryBuilder::new(format!("SELECT {EXEC_COLUMNS} FROM execs WHERE exec_id"));
+            select.push_in(ids.iter().map(|id| exec_bytes(*id)));
             let rows = select
                 .build()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("read execs"))?;
             for row in &rows {
@@ -232,13 +222,13 @@ impl Tx {
         condition: &'static str,
         at: DateTime<Utc>,
     ) -> Result<Vec<ExecRow>, StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new(format!(
+        let mut select = QueryBuilder::new(format!(
             "SELECT {EXEC_COLUMNS} FROM execs WHERE {condition} "
         ));
         select.push_bind(ms(at));
         let rows = select
             .build()
-            .fetch_all(&mut **self)
+            .fetch_all(self)
             .await
             .map_err(failed("read execs"))?;
         rows.iter().map(exec_row).collect()
@@ -250,7 +240,7 @@ impl Tx {
     /// [`StoreError`] when they are not stored.
     pub async fn targets_update(&mut self, targets: &[TargetRow]) -> Result<(), StoreError> {
         for targets in targets.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new(
+            let mut update = QueryBuilder::new(
                 "WITH v (request_id, newest, state, outcome, provisional, reason_code, reason_text,
                          exit_code, stopping, open, admitted_at, started_at, ended_at) AS (",
             );
@@ -279,7 +269,7 @@ impl Tx {
             );
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("change targets"))?;
         }
@@ -292,8 +282,7 @@ impl Tx {
     /// [`StoreError`] when they are not stored.
     pub async fn targets_insert(&mut self, targets: &[TargetRow]) -> Result<(), StoreError> {
         for targets in targets.chunks(ROWS_PER_STATEMENT) {
-            let mut insert =
-                QueryBuilder::<Sqlite>::new(format!("INSERT INTO targets ({TARGET_COLUMNS}) "));
+            let mut insert = QueryBuilder::new(format!("INSERT INTO targets ({TARGET_COLUMNS}) "));
             insert.push_values(targets, |mut row, target| {
                 row.push_bind(exec_bytes(target.exec_id))
                     .push_bind(target.pc_id.as_str())
@@ -317,7 +306,7 @@ impl Tx {
             insert.push(" ON CONFLICT DO NOTHING");
             insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("insert targets"))?;
         }
@@ -331,7 +320,7 @@ impl Tx {
     pub async fn execs_update(&mut self, execs: &[ExecRow]) -> Result<(), StoreError> {
         for execs in execs.chunks(ROWS_PER_STATEMENT) {
             let ended = ENDED_COLUMNS.join(", ");
-            let mut update = QueryBuilder::<Sqlite>::new(format!(
+            let mut update = QueryBuilder::new(format!(
                 "WITH v (exec_id, joins_until, ended_at, n_targets, n_pending, n_admitted, \
                  n_running, {ended}) AS ("
             ));
@@ -358,7 +347,7 @@ impl Tx {
             update.push(" FROM v WHERE execs.exec_id = v.exec_id");
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("change the counters of execs"))?;
         }
@@ -366,7 +355,7 @@ impl Tx {
     }
 }
 
-pub(super) fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
+pub(super) fn target_row(row: &Row) -> Result<TargetRow, StoreError> {
     let code: Option<String> = row.get("reason_code");
     let text: Option<String> = row.get("reason_text");
     let outcome: Option<String> = row.get("outcome");
@@ -394,7 +383,7 @@ pub(super) fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
     })
 }
 
-fn exec_row(row: &SqliteRow) -> Result<ExecRow, StoreError> {
+fn exec_row(row: &Row) -> Result<ExecRow, StoreError> {
     let job_id: Option<String> = row.get("job_id");
     let stop: Option<String> = row.get("stop");
     let mut ended = [0; Outcome::ALL.len()];

@@ -4,12 +4,11 @@ use kanade_shared::api::Count;
 use kanade_shared::api::catalogue::JobView;
 use kanade_shared::id::JobId;
 use kanade_shared::manifest::Job;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{count, integer, json, ms, name, time, to_json};
 use super::groups::containing;
 use super::page::{Slice, count_of, counted};
+use super::sql::{self, Conn, QueryBuilder, Row};
 use super::{Store, StoreError, Tx, failed};
 
 impl Store {
@@ -23,7 +22,7 @@ impl Store {
         slice: &Slice<String>,
     ) -> Result<(Vec<JobView>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select = QueryBuilder::<Sqlite>::new(
+        let mut select = QueryBuilder::new(
             "SELECT job_id, version, description, revision, updated_by, updated_at
              FROM jobs WHERE job_id > ",
         );
@@ -34,7 +33,7 @@ impl Store {
             .push_bind(slice.rows());
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list jobs"))?;
         let rows = rows.iter().map(job_view).collect::<Result<_, _>>()?;
@@ -67,8 +66,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn job_names(&mut self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar("SELECT job_id FROM jobs ORDER BY job_id LIMIT 5000")
-            .fetch_all(&mut **self)
+        sql::query_scalar("SELECT job_id FROM jobs ORDER BY job_id LIMIT 5000")
+            .fetch_all(self)
             .await
             .map_err(failed("list jobs"))
     }
@@ -85,7 +84,7 @@ impl Tx {
         by: &str,
     ) -> Result<(), StoreError> {
         let now = ms(self.now());
-        sqlx::query(
+        sql::query(
             "INSERT INTO jobs (job_id, version, description, definition, yaml, revision,
                updated_by, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -102,12 +101,12 @@ impl Tx {
         .bind(integer(revision))
         .bind(by)
         .bind(now)
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store a job"))?;
-        sqlx::query("DELETE FROM drops WHERE kind = 'jobs' AND key = $1")
+        sql::query("DELETE FROM drops WHERE kind = 'jobs' AND key = $1")
             .bind(job.id.as_str())
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("store a job"))?;
         Ok(())
@@ -118,20 +117,17 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn job_delete(&mut self, job_id: &JobId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM jobs WHERE job_id = $1")
+        sql::query("DELETE FROM jobs WHERE job_id = $1")
             .bind(job_id.as_str())
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("delete a job"))?;
         self.drop_insert("jobs", job_id.as_str()).await
     }
 }
 
-async fn job_find(
-    conn: &mut SqliteConnection,
-    job_id: &JobId,
-) -> Result<Option<JobView>, StoreError> {
-    let row = sqlx::query(
+async fn job_find(conn: &mut Conn, job_id: &JobId) -> Result<Option<JobView>, StoreError> {
+    let row = sql::query(
         "SELECT job_id, version, description, revision, updated_by, updated_at, definition, yaml
          FROM jobs WHERE job_id = $1",
     )
@@ -146,7 +142,7 @@ async fn job_find(
     Ok(Some(job))
 }
 
-fn job_view(row: &SqliteRow) -> Result<JobView, StoreError> {
+fn job_view(row: &Row) -> Result<JobView, StoreError> {
     Ok(JobView {
         job_id: name("jobs.job_id", row.get("job_id"))?,
         version: row.get("version"),

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use kanade_shared::api::execs::Targets;
 use kanade_shared::id::ExecId;
-use sqlx::Row;
 
 use super::convert::{self, ms};
+use super::sql;
 use super::{Store, StoreError, failed};
 
 /// An open exec in PCs' own documents.
@@ -24,7 +24,7 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn execs_open(&self, now: DateTime<Utc>) -> Result<Vec<OpenExec>, StoreError> {
         let mut conn = self.read().await?;
-        let rows = sqlx::query(
+        let rows = sql::query(
             "SELECT e.exec_id, d.targets
              FROM execs e
              JOIN exec_details d ON d.exec_id = e.exec_id
@@ -33,7 +33,7 @@ impl Store {
                AND c.wide = 0 AND c.stop IS NULL",
         )
         .bind(ms(now))
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await
         .map_err(failed("list open execs"))?;
         rows.into_iter()

@@ -1,13 +1,15 @@
 //! The database: the only place with SQL.
 //!
-//! One file, SQLite in WAL mode with `synchronous = FULL`. Writes go through one connection
-//! ([`Store::begin`]), reads through a small pool that sees the last committed state. A resource
-//! has the same file name here as in `fleet/`; a method says the noun first. Methods of [`Store`]
-//! read the last committed state, methods of [`Tx`] work inside the caller's transaction.
+//! SQLite in one file, or PostgreSQL; there is one copy of each statement (see [`sql`]). Writes go
+//! through one connection ([`Store::begin`]), reads through a small pool that sees the last
+//! committed state. A resource has the same file name here as in `fleet/`; a method says the noun
+//! first. Methods of [`Store`] read the last committed state, methods of [`Tx`] work inside the
+//! caller's transaction.
 //!
 //! **Invariant:** no rule of the fleet is in SQL; statements select, insert, update and delete.
 //! **Invariant:** whatever is done for many rows is a statement of many rows.
-//! **Invariant:** one backend per file; a lock file beside it refuses the second.
+//! **Invariant:** one backend writes: a lock file beside SQLite's refuses the second, and a lease
+//! in PostgreSQL lets it wait (see [`lease`]).
 
 pub mod agents;
 pub mod audit;
@@ -19,8 +21,10 @@ pub mod groups;
 pub mod intake;
 pub mod jobs;
 pub mod joins;
+mod lease;
 pub mod page;
 pub mod positions;
+mod postgres;
 pub mod presence;
 pub mod published;
 pub mod received;
@@ -29,25 +33,29 @@ pub mod requests;
 pub mod results;
 pub mod scopes;
 pub mod sessions;
+mod sql;
+mod sqlite;
 pub mod sweep;
 pub mod system;
 pub mod targets;
 mod tx;
 
+use std::fmt;
 use std::fs::File;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::pool::{PoolConnection, PoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{Connection, Sqlite};
+use sqlx::{PgPool, SqlitePool};
+use tokio_util::sync::CancellationToken;
 
 pub use error::StoreError;
 pub(crate) use error::failed;
+pub use postgres::PostgresPlace;
+pub use sql::Conn;
 pub use tx::Tx;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+use lease::Lease;
 
 /// Connections that only read.
 const READERS: u32 = 4;
@@ -55,68 +63,103 @@ const READERS: u32 = 4;
 /// limit of 32,766 and it is worth keeping prepared.
 pub(crate) const ROWS_PER_STATEMENT: usize = 500;
 
+/// Which database, and where.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// SQLite in this file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL.
+    Postgres(Box<PostgresPlace>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(place) => write!(f, "{place}"),
+        }
+    }
+}
+
 /// The database; clones share it.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    path: PathBuf,
-    /// Held as long as the store lives.
-    _lock: File,
+    pools: Pools,
+    what: String,
+}
+
+enum Pools {
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+        /// Held as long as the store lives.
+        _lock: File,
+    },
+    Postgres {
+        writer: PgPool,
+        readers: PgPool,
+        lease: Arc<Lease>,
+    },
+}
+
+/// A connection that reads the last committed state.
+pub(crate) struct Reader(Conn);
+
+impl Deref for Reader {
+    type Target = Conn;
+    fn deref(&self) -> &Conn {
+        &self.0
+    }
+}
+
+impl DerefMut for Reader {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.0
+    }
 }
 
 impl Store {
-    /// Opens the database in this file, makes it where there is none, and brings it up to date.
+    /// Opens the SQLite database in this file, makes it where there is none, and brings it up to
+    /// date.
     ///
     /// # Errors
     /// [`StoreError`] says whether another backend has it, it cannot be opened, or a migration
     /// failed.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock(path)?;
-        let open = |source: sqlx::Error| StoreError::Open {
-            path: path.to_owned(),
-            source: Box::new(source),
+        Self::open_at(&Place::Sqlite(path.to_owned())).await
+    }
+
+    /// Opens a database, makes what is missing in it, and brings it up to date. While another
+    /// backend has the lease of a PostgreSQL, this waits.
+    ///
+    /// # Errors
+    /// [`StoreError`] says whether another backend has it, it cannot be opened, or a migration
+    /// failed.
+    pub async fn open_at(place: &Place) -> Result<Self, StoreError> {
+        let (pools, what) = match place {
+            Place::Sqlite(path) => {
+                let opened = sqlite::open(path).await?;
+                let pools = Pools::Sqlite {
+                    writer: opened.writer,
+                    readers: opened.readers,
+                    _lock: opened.lock,
+                };
+                (pools, format!("SQLite, {place}"))
+            }
+            Place::Postgres(postgres) => {
+                let opened = postgres::open(postgres).await?;
+                let what = format!("PostgreSQL {}, {place}", opened.version);
+                let pools = Pools::Postgres {
+                    writer: opened.writer,
+                    readers: opened.readers,
+                    lease: Arc::new(opened.lease),
+                };
+                (pools, what)
+            }
         };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(200)
-            .pragma("temp_store", "MEMORY")
-            .pragma("cache_size", "-32768");
-        let writer = pool(1)
-            .before_acquire(|connection, _| {
-                // SQLite itself undoes a transaction that finds no room; the library then counts
-                // it as open for ever, so the connection is of no more use.
-                let usable = !connection.is_in_transaction();
-                Box::pin(async move { Ok(usable) })
-            })
-            .connect_with(options.clone())
-            .await
-            .map_err(open)?;
-        MIGRATIONS
-            .run(&writer)
-            .await
-            .map_err(|source| StoreError::Migrate {
-                path: path.to_owned(),
-                source: Box::new(source),
-            })?;
-        let reading = options
-            .read_only(true)
-            .create_if_missing(false)
-            .pragma("cache_size", "-8192");
-        let readers = pool(READERS).connect_with(reading).await.map_err(open)?;
-        let store = Self(Arc::new(Inner {
-            writer,
-            readers,
-            path: path.to_owned(),
-            _lock: lock,
-        }));
+        let store = Self(Arc::new(Inner { pools, what }));
         store.identify().await?;
         Ok(store)
     }
@@ -124,23 +167,30 @@ impl Store {
     /// Begins the one transaction that may write; waits for the one before it.
     ///
     /// # Errors
-    /// [`StoreError`] when the database does not answer.
+    /// [`StoreError`] when the database does not answer, or another backend has taken over.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Tx::begin(&self.0.writer).await
+        match &self.0.pools {
+            Pools::Sqlite { writer, .. } => Tx::begin_sqlite(writer).await,
+            Pools::Postgres { writer, lease, .. } => Tx::begin_postgres(writer, lease).await,
+        }
     }
 
     /// A connection that reads the last committed state.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        self.0.readers.acquire().await.map_err(failed("read"))
+    pub(crate) async fn read(&self) -> Result<Reader, StoreError> {
+        let conn = match &self.0.pools {
+            Pools::Sqlite { readers, .. } => readers.acquire().await.map(Conn::Sqlite),
+            Pools::Postgres { readers, .. } => readers.acquire().await.map(Conn::Postgres),
+        };
+        conn.map(Reader).map_err(failed("read"))
     }
 
-    /// Where the database is.
+    /// Which database this is, and where, for people: `SQLite, /var/lib/kanade/kanade.db`.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0.path
+    pub fn what(&self) -> &str {
+        &self.0.what
     }
 
     /// Number of the last committed change.
@@ -152,10 +202,58 @@ impl Store {
         tx::last_change(&mut conn).await
     }
 
+    /// Keeps the right to write until `stop`, or until another backend has taken it over. There
+    /// is nothing to keep with SQLite.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn keep_lease(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let lost = self.lost();
+        loop {
+            let pause = tokio::time::sleep(lease::RENEW_EVERY);
+            tokio::select! {
+                () = pause => {}
+                () = stop.cancelled() => return Ok(()),
+                () = lost.cancelled() => return Ok(()),
+            }
+            match self.renew().await {
+                Ok(()) | Err(StoreError::TakenOver { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<(), StoreError> {
+        match &self.0.pools {
+            Pools::Sqlite { .. } => Ok(()),
+            Pools::Postgres { .. } => self.begin().await?.renew().await,
+        }
+    }
+
+    /// Cancelled when another backend has taken over the right to write: then this one has to end.
+    #[must_use]
+    pub fn lost(&self) -> CancellationToken {
+        match &self.0.pools {
+            Pools::Sqlite { .. } => CancellationToken::new(),
+            Pools::Postgres { lease, .. } => lease.lost(),
+        }
+    }
+
     /// Closes all connections, after their statements have ended.
     pub async fn close(&self) {
-        self.0.readers.close().await;
-        self.0.writer.close().await;
+        match &self.0.pools {
+            Pools::Sqlite {
+                writer, readers, ..
+            } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres {
+                writer,
+                readers,
+                lease,
+            } => postgres::close(writer, readers, lease).await,
+        }
     }
 
     /// Gives a new database a name of its own.
@@ -170,35 +268,16 @@ impl Store {
     }
 }
 
-fn pool(connections: u32) -> PoolOptions<Sqlite> {
-    PoolOptions::new()
-        .max_connections(connections)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(Duration::from_secs(30))
-        .test_before_acquire(false)
-}
-
-/// Takes the lock file beside the database; the lock goes with the process, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let open = |source: std::io::Error| StoreError::Open {
-        path: path.to_owned(),
-        source: Box::new(source),
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&beside)
-        .map_err(open)?;
+/// Locks a file for this process, however it ends.
+fn take_lock(file: &File, database: &str) -> Result<(), StoreError> {
+    let database = database.to_owned();
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse {
-            path: path.to_owned(),
+        Ok(()) => Ok(()),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { database }),
+        Err(std::fs::TryLockError::Error(source)) => Err(StoreError::Open {
+            database,
+            source: Box::new(source),
         }),
-        Err(std::fs::TryLockError::Error(source)) => Err(open(source)),
     }
 }
 

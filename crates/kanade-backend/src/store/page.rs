@@ -4,10 +4,9 @@
 //! for, so that the caller knows whether there is a next page without counting.
 
 use kanade_shared::api::Count;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::convert::count;
+use super::sql::{Conn, QueryBuilder};
 use super::{StoreError, failed};
 
 /// Rows are counted exactly up to this number.
@@ -59,15 +58,12 @@ impl<K> Slice<K> {
 }
 
 /// Counts what `select` (a `SELECT 1 FROM … WHERE …`) gives, exactly up to [`COUNT_MAX`].
-pub(super) async fn counted(
-    conn: &mut SqliteConnection,
-    select: QueryBuilder<Sqlite>,
-) -> Result<Count, StoreError> {
+pub(super) async fn counted(conn: &mut Conn, select: QueryBuilder) -> Result<Count, StoreError> {
     let mut select = select;
     select
         .push(" LIMIT ")
         .push_bind(i64::try_from(COUNT_MAX + 1).unwrap_or(i64::MAX))
-        .push(")");
+        .push(") AS found");
     let found: i64 = select
         .build_query_scalar()
         .fetch_one(conn)
@@ -81,7 +77,7 @@ pub(super) async fn counted(
 }
 
 /// The beginning of a statement for [`counted`].
-pub(super) fn count_of(table: &'static str) -> QueryBuilder<Sqlite> {
+pub(super) fn count_of(table: &'static str) -> QueryBuilder {
     QueryBuilder::new(format!(
         "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE 1 = 1"
     ))

@@ -3,9 +3,9 @@
 //! **Invariant:** a position is written in the transaction that stores what came before it.
 
 use chrono::{DateTime, Utc};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{count, integer, ms};
+use super::sql::{self, QueryBuilder};
 use super::{ROWS_PER_STATEMENT, StoreError, Tx, failed};
 
 /// Bytes of a dead letter's payload that are kept.
@@ -67,9 +67,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn position_find(&mut self, stream: &str) -> Result<Option<Position>, StoreError> {
-        let row = sqlx::query("SELECT sequence, at, hash FROM positions WHERE stream = $1")
+        let row = sql::query("SELECT sequence, at, hash FROM positions WHERE stream = $1")
             .bind(stream)
-            .fetch_optional(&mut **self)
+            .fetch_optional(self)
             .await
             .map_err(failed("read a position"))?;
         Ok(row.map(|row| Position {
@@ -88,7 +88,7 @@ impl Tx {
         stream: &str,
         position: &Position,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO positions (stream, sequence, at, hash) VALUES ($1, $2, $3, $4)
              ON CONFLICT (stream) DO UPDATE
              SET sequence = excluded.sequence, at = excluded.at, hash = excluded.hash",
@@ -97,7 +97,7 @@ impl Tx {
         .bind(integer(position.sequence))
         .bind(position.at_ns)
         .bind(&position.hash)
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store a position"))?;
         Ok(())
@@ -109,15 +109,15 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn position_clear(&mut self, stream: &str, first: u64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM dead_letters WHERE stream = $1 AND sequence >= $2")
+        sql::query("DELETE FROM dead_letters WHERE stream = $1 AND sequence >= $2")
             .bind(stream)
             .bind(integer(first))
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("clear a position"))?;
-        sqlx::query("DELETE FROM positions WHERE stream = $1")
+        sql::query("DELETE FROM positions WHERE stream = $1")
             .bind(stream)
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("clear a position"))?;
         Ok(())
@@ -134,12 +134,12 @@ impl Tx {
         last: u64,
     ) -> Result<(), StoreError> {
         let at = ms(self.now());
-        sqlx::query("INSERT INTO gaps (stream, first, last, at) VALUES ($1, $2, $3, $4)")
+        sql::query("INSERT INTO gaps (stream, first, last, at) VALUES ($1, $2, $3, $4)")
             .bind(stream)
             .bind(integer(first))
             .bind(integer(last))
             .bind(at)
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("record a gap"))?;
         Ok(())
@@ -152,7 +152,7 @@ impl Tx {
     pub async fn dead_letters_insert(&mut self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let at = ms(self.now());
         for letters in letters.chunks(ROWS_PER_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
+            let mut insert = QueryBuilder::new(
                 "INSERT INTO dead_letters
                  (stream, sequence, subject, reason, payload_head, size_bytes, at) ",
             );
@@ -167,7 +167,7 @@ impl Tx {
             });
             insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("put a message aside"))?;
         }
@@ -184,18 +184,18 @@ impl Tx {
         before: DateTime<Utc>,
         keep: u32,
     ) -> Result<u64, StoreError> {
-        let pruned = sqlx::query(
+        let pruned = sql::query(
             "DELETE FROM dead_letters WHERE dead_letter_id <=
                (SELECT MAX(dead_letter_id) FROM dead_letters) - $1 OR at < $2",
         )
         .bind(keep)
         .bind(ms(before))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("prune dead letters"))?;
-        sqlx::query("DELETE FROM gaps WHERE at < $1")
+        sql::query("DELETE FROM gaps WHERE at < $1")
             .bind(ms(before))
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("prune gaps"))?;
         Ok(pruned.rows_affected())

@@ -7,11 +7,10 @@ use kanade_shared::id::{JournalId, PcId, RequestId};
 use kanade_shared::subject::Scope;
 use kanade_shared::wire::heartbeat::{AgentState, Heartbeat};
 use kanade_shared::wire::inventory::Hardware;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{self, count, integer, journal_bytes, ms, time};
 use super::intake::TargetRow;
-use super::scopes::push_names;
+use super::sql::{self, QueryBuilder};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 /// What the database has of a PC before its heartbeat is taken in.
@@ -69,7 +68,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn journal_find(&self, pc_id: &PcId) -> Result<Option<KnownJournal>, StoreError> {
-        let row = sqlx::query("SELECT journal_id, journal_counter FROM pcs WHERE pc_id = $1")
+        let row = sql::query("SELECT journal_id, journal_counter FROM pcs WHERE pc_id = $1")
             .bind(pc_id.as_str())
             .fetch_optional(&mut *self.read().await?)
             .await
@@ -89,7 +88,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn pcs_silent(&self, before: DateTime<Utc>) -> Result<Vec<PcId>, StoreError> {
-        let names: Vec<String> = sqlx::query_scalar(
+        let names: Vec<String> = sql::query_scalar(
             "SELECT pc_id FROM pcs WHERE online = 1 AND COALESCE(heartbeat_at, 0) < $1
                AND presence_since < $1",
         )
@@ -113,21 +112,17 @@ impl Store {
         let mut heard = HashMap::with_capacity(ids.len());
         let mut conn = self.read().await?;
         for ids in ids.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(
+            let mut select = QueryBuilder::new(
                 "SELECT t.request_id, t.exec_id, t.provisional, t.outcome, t.admitted_at,
                  t.started_at, p.enrolled_at
                  FROM targets t JOIN pcs p ON p.pc_id = t.pc_id WHERE t.pc_id = ",
             );
             select.push_bind(pc_id.as_str());
-            select.push(" AND t.request_id IN (");
-            let mut list = select.separated(", ");
-            for id in ids {
-                list.push_bind(convert::request_bytes(*id));
-            }
-            select.push(")");
+            select.push(" AND t.request_id");
+            select.push_in(ids.iter().map(|id| convert::request_bytes(*id)));
             let rows = select
                 .build()
-                .fetch_all(&mut *conn)
+                .fetch_all(&mut conn)
                 .await
                 .map_err(failed("read targets"))?;
             for row in rows {
@@ -169,15 +164,14 @@ impl Tx {
     pub async fn pcs_known(&mut self, pcs: &[PcId]) -> Result<HashMap<PcId, KnownPc>, StoreError> {
         let mut known = HashMap::with_capacity(pcs.len());
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(
+            let mut select = QueryBuilder::new(
                 "SELECT pc_id, enrolled_at, online, state, agent_version, blocked, running,
-                   outbox_results FROM pcs WHERE pc_id IN (",
+                   outbox_results FROM pcs WHERE pc_id",
             );
-            push_names(&mut select, pcs);
-            select.push(")");
+            select.push_in(pcs.iter().map(PcId::as_str));
             let rows = select
                 .build()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("read PCs"))?;
             for row in rows {
@@ -206,18 +200,17 @@ impl Tx {
     pub async fn pcs_enrol(&mut self, pcs: &[PcId]) -> Result<(), StoreError> {
         let now = ms(self.now());
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO pcs (pc_id, enrolled_at, presence_since) ",
-            );
+            let mut insert =
+                QueryBuilder::new("INSERT INTO pcs (pc_id, enrolled_at, presence_since) ");
             insert.push_values(pcs, |mut row, pc_id| {
                 row.push_bind(pc_id.as_str()).push_bind(now).push_bind(now);
             });
             insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("enrol PCs"))?;
-            let mut audit = QueryBuilder::<Sqlite>::new(
+            let mut audit = QueryBuilder::new(
                 "INSERT INTO audit (audit_id, at, actor, action, object, detail) ",
             );
             audit.push_values(pcs, |mut row, pc_id| {
@@ -230,7 +223,7 @@ impl Tx {
             });
             audit
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("enrol PCs"))?;
         }
@@ -244,7 +237,7 @@ impl Tx {
     pub async fn pcs_heard(&mut self, heartbeats: &[Heartbeat]) -> Result<(), StoreError> {
         let now = ms(self.now());
         for heartbeats in heartbeats.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new(
+            let mut update = QueryBuilder::new(
                 "WITH v (pc_id, state, agent_version, capabilities, host_name, os_family,
                    journal_id, journal_counter, held_all_rev, held_pc_rev, clock_skew_ms, blocked,
                    running, outbox_results, outbox_bytes, agent_rss_bytes, booted_at) AS (",
@@ -293,7 +286,7 @@ impl Tx {
             );
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("take in heartbeats"))?;
         }
@@ -313,18 +306,18 @@ impl Tx {
         let now = ms(self.now());
         let mut changed = Vec::new();
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new("UPDATE pcs SET presence_since = ");
+            let mut update = QueryBuilder::new("UPDATE pcs SET presence_since = ");
             update.push_bind(now);
             update.push(", online = ");
             update.push_bind(online);
             update.push(" WHERE online <> ");
             update.push_bind(online);
-            update.push(" AND pc_id IN (");
-            push_names(&mut update, pcs);
-            update.push(") RETURNING pc_id");
+            update.push(" AND pc_id");
+            update.push_in(pcs.iter().map(PcId::as_str));
+            update.push(" RETURNING pc_id");
             let names: Vec<String> = update
                 .build_query_scalar()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("note who is online"))?;
             for name in names {
@@ -348,19 +341,18 @@ impl Tx {
         let now = ms(self.now());
         let mut pending = Vec::new();
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(
+            let mut select = QueryBuilder::new(
                 "SELECT t.exec_id, t.pc_id, t.attempt, t.request_id, t.newest, t.wide, t.state,
                    t.outcome, t.provisional, t.reason_code, t.reason_text, t.exit_code,
                    t.stopping, t.open, t.admitted_at, t.started_at, t.ended_at,
-                   CASE WHEN t.wide THEN c.listed_rev ELSE t.listed_rev END AS listed_rev
+                   CASE WHEN t.wide = 1 THEN c.listed_rev ELSE t.listed_rev END AS listed_rev
                  FROM targets t JOIN commands c
                    ON c.exec_id = t.exec_id AND c.attempt = t.attempt
                  WHERE t.open = 1 AND t.state = 'pending' AND c.deadline > ",
             );
             select.push_bind(now);
-            select.push(" AND t.pc_id IN (");
-            push_names(&mut select, pcs);
-            select.push(")");
+            select.push(" AND t.pc_id");
+            select.push_in(pcs.iter().map(PcId::as_str));
             let targets = self.targets_of(select).await?;
             pending.extend(targets.into_iter().map(|target| {
                 let listed = target.listed_rev;
@@ -380,7 +372,7 @@ impl Tx {
             rows.push((one, convert::to_json("pcs.hardware", one)?));
         }
         for rows in rows.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new(
+            let mut update = QueryBuilder::new(
                 "WITH v (pc_id, host_name, os_family, os, hardware, hardware_at) AS (",
             );
             update.push_values(rows, |mut row, (one, json)| {
@@ -398,7 +390,7 @@ impl Tx {
             );
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("store hardware"))?;
         }

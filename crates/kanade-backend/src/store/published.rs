@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use kanade_shared::api::system::AuditRow;
 use kanade_shared::id::{GroupId, JobId, PcId};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{self, count, integer, ms, time};
-use super::scopes::push_names;
+use super::sql::{self, QueryBuilder};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 /// What a PC's desired document is made of.
@@ -53,7 +52,8 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn groups_fingerprint(&self) -> Result<Fingerprint, StoreError> {
         self.fingerprint(
-            "SELECT COUNT(*), COALESCE(SUM(revision), 0), COALESCE(MAX(updated_at), 0) FROM groups",
+            "SELECT COUNT(*), CAST(COALESCE(SUM(revision), 0) AS BIGINT),
+               COALESCE(MAX(updated_at), 0) FROM groups",
         )
         .await
     }
@@ -64,13 +64,14 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn jobs_fingerprint(&self) -> Result<Fingerprint, StoreError> {
         self.fingerprint(
-            "SELECT COUNT(*), COALESCE(SUM(revision), 0), COALESCE(MAX(updated_at), 0) FROM jobs",
+            "SELECT COUNT(*), CAST(COALESCE(SUM(revision), 0) AS BIGINT),
+               COALESCE(MAX(updated_at), 0) FROM jobs",
         )
         .await
     }
 
     async fn fingerprint(&self, select: &'static str) -> Result<Fingerprint, StoreError> {
-        let row = sqlx::query(select)
+        let row = sql::query(select)
             .fetch_one(&mut *self.read().await?)
             .await
             .map_err(failed("look for changed definitions"))?;
@@ -82,7 +83,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn pcs_undesired(&self) -> Result<Vec<PcId>, StoreError> {
-        let names: Vec<String> = sqlx::query_scalar("SELECT pc_id FROM pcs WHERE desired_rev = 0")
+        let names: Vec<String> = sql::query_scalar("SELECT pc_id FROM pcs WHERE desired_rev = 0")
             .fetch_all(&mut *self.read().await?)
             .await
             .map_err(failed("list new PCs"))?;
@@ -106,26 +107,24 @@ impl Store {
     }
 
     async fn desired_chunk(&self, pcs: Option<&[PcId]>) -> Result<Vec<DesiredRow>, StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new(
-            "SELECT pc_id, enrolled_at, desired_rev, desired_hash FROM pcs",
-        );
-        let mut members = QueryBuilder::<Sqlite>::new("SELECT pc_id, group_id FROM group_members");
+        let mut select =
+            QueryBuilder::new("SELECT pc_id, enrolled_at, desired_rev, desired_hash FROM pcs");
+        let mut members = QueryBuilder::new("SELECT pc_id, group_id FROM group_members");
         if let Some(pcs) = pcs {
             for select in [&mut select, &mut members] {
-                select.push(" WHERE pc_id IN (");
-                push_names(select, pcs);
-                select.push(")");
+                select.push(" WHERE pc_id");
+                select.push_in(pcs.iter().map(PcId::as_str));
             }
         }
         let mut conn = self.read().await?;
         let mut groups: HashMap<String, Vec<GroupId>> = HashMap::new();
         members.push(" ORDER BY group_id");
-        let rows = members.build().fetch_all(&mut *conn).await;
+        let rows = members.build().fetch_all(&mut conn).await;
         for row in rows.map_err(failed("list members of groups"))? {
             let group = convert::name("group_members.group_id", row.get("group_id"))?;
             groups.entry(row.get("pc_id")).or_default().push(group);
         }
-        let rows = select.build().fetch_all(&mut *conn).await;
+        let rows = select.build().fetch_all(&mut conn).await;
         rows.map_err(failed("list PCs"))?
             .iter()
             .map(|row| {
@@ -146,7 +145,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn job_copies(&self) -> Result<BTreeMap<JobId, JobCopy>, StoreError> {
-        let rows = sqlx::query("SELECT job_id, version, definition, yaml FROM jobs")
+        let rows = sql::query("SELECT job_id, version, definition, yaml FROM jobs")
             .fetch_all(&mut *self.read().await?)
             .await
             .map_err(failed("list jobs"))?;
@@ -169,7 +168,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn drops_list(&self) -> Result<Vec<Drop>, StoreError> {
-        let rows = sqlx::query("SELECT kind, key FROM drops")
+        let rows = sql::query("SELECT kind, key FROM drops")
             .fetch_all(&mut *self.read().await?)
             .await
             .map_err(failed("list copies that have to go"))?;
@@ -184,7 +183,7 @@ impl Store {
         &self,
         limit: u32,
     ) -> Result<Vec<(Vec<u8>, AuditRow)>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql::query(
             "SELECT audit_id, at, actor, action, object, detail FROM audit
              WHERE published = 0 ORDER BY audit_id LIMIT $1",
         )
@@ -216,7 +215,7 @@ impl Tx {
     /// [`StoreError`] when they are not stored.
     pub async fn desired_reserve(&mut self, revs: &[(PcId, u64)]) -> Result<(), StoreError> {
         for revs in revs.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new("WITH v (pc_id, rev) AS (");
+            let mut update = QueryBuilder::new("WITH v (pc_id, rev) AS (");
             update.push_values(revs, |mut row, (pc_id, rev)| {
                 row.push_bind(pc_id.as_str()).push_bind(integer(*rev));
             });
@@ -226,7 +225,7 @@ impl Tx {
             );
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("reserve a rev"))?;
         }
@@ -242,7 +241,7 @@ impl Tx {
         hashes: &[(PcId, u64, Vec<u8>)],
     ) -> Result<(), StoreError> {
         for hashes in hashes.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new("WITH v (pc_id, rev, hash) AS (");
+            let mut update = QueryBuilder::new("WITH v (pc_id, rev, hash) AS (");
             update.push_values(hashes, |mut row, (pc_id, rev, hash)| {
                 row.push_bind(pc_id.as_str())
                     .push_bind(integer(*rev))
@@ -254,7 +253,7 @@ impl Tx {
             );
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("note what was published"))?;
         }
@@ -270,7 +269,7 @@ impl Tx {
         copy: &JobCopy,
         description: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let inserted = sqlx::query(
+        let inserted = sql::query(
             "INSERT INTO jobs (job_id, version, description, definition, yaml, revision,
                updated_by, updated_at) VALUES ($1, $2, $3, $4, $5, 1, 'unknown', $6)
              ON CONFLICT DO NOTHING",
@@ -281,7 +280,7 @@ impl Tx {
         .bind(&copy.definition)
         .bind(&copy.yaml)
         .bind(ms(self.now()))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt a job"))?;
         Ok(inserted.rows_affected() > 0)
@@ -292,10 +291,10 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn drop_done(&mut self, drop: &Drop) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM drops WHERE kind = $1 AND key = $2")
+        sql::query("DELETE FROM drops WHERE kind = $1 AND key = $2")
             .bind(&drop.0)
             .bind(&drop.1)
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("note that a copy is gone"))?;
         Ok(())
@@ -307,16 +306,11 @@ impl Tx {
     /// [`StoreError`] when it is not stored.
     pub async fn audit_published(&mut self, ids: &[Vec<u8>]) -> Result<(), StoreError> {
         for ids in ids.chunks(ROWS_PER_STATEMENT) {
-            let mut update =
-                QueryBuilder::<Sqlite>::new("UPDATE audit SET published = 1 WHERE audit_id IN (");
-            let mut list = update.separated(", ");
-            for id in ids {
-                list.push_bind(id.as_slice());
-            }
-            update.push(")");
+            let mut update = QueryBuilder::new("UPDATE audit SET published = 1 WHERE audit_id");
+            update.push_in(ids.iter().map(|id| id.as_slice()));
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("note that audit rows were copied"))?;
         }

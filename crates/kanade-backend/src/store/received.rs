@@ -3,12 +3,14 @@
 //! **Invariant:** a result that is there stays as it is; only an agent's `lost` gives way to what
 //! it finds out later.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use kanade_shared::id::JobId;
+use kanade_shared::id::{JobId, RequestId};
 use kanade_shared::wire::result::{Output, RunResult};
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::convert::{exec_bytes, integer, ms, request_bytes, stored_output};
+use super::sql::QueryBuilder;
 use super::{ROWS_PER_STATEMENT, StoreError, Tx, failed};
 
 /// Rows of a statement with text in it: less than of others, for the memory that binds take.
@@ -37,13 +39,14 @@ impl Tx {
         results: &[NewResult<'_>],
         stored_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        for results in results.chunks(ROWS) {
-            self.result_rows_insert(results, stored_at).await?;
+        for results in without_repeats(results) {
+            for results in results.chunks(ROWS) {
+                self.result_rows_insert(results, stored_at).await?;
+            }
         }
         let outputs: Vec<_> = results.iter().flat_map(long_outputs).collect();
         for outputs in outputs.chunks(ROWS) {
-            let mut insert =
-                QueryBuilder::<Sqlite>::new("INSERT INTO outputs (request_id, stream, text) ");
+            let mut insert = QueryBuilder::new("INSERT INTO outputs (request_id, stream, text) ");
             insert.push_values(outputs, |mut row, (request, stream, text)| {
                 row.push_bind(request.as_slice())
                     .push_bind(*stream)
@@ -52,7 +55,7 @@ impl Tx {
             insert.push(" ON CONFLICT DO NOTHING");
             insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("store output"))?;
         }
@@ -64,7 +67,7 @@ impl Tx {
         results: &[NewResult<'_>],
         stored_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let mut insert = QueryBuilder::<Sqlite>::new(
+        let mut insert = QueryBuilder::new(
             "INSERT INTO results (request_id, exec_id, attempt, pc_id, job_id, outcome,
                reason_code, reason_text, exit_code, tries, started_at, ended_at, stored_at,
                stream_seq, unverified,
@@ -116,11 +119,26 @@ impl Tx {
         );
         insert
             .build()
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("store results"))?;
         Ok(())
     }
+}
+
+/// The same in parts that have each run once: a statement may not change a row that it inserted.
+fn without_repeats<'a>(results: &[NewResult<'a>]) -> Vec<Vec<NewResult<'a>>> {
+    let mut parts: Vec<Vec<NewResult<'a>>> = Vec::new();
+    let mut times: HashMap<RequestId, usize> = HashMap::with_capacity(results.len());
+    for new in results {
+        let time = times.entry(new.result.request_id).or_default();
+        match parts.get_mut(*time) {
+            Some(part) => part.push(*new),
+            None => parts.push(vec![*new]),
+        }
+        *time += 1;
+    }
+    parts
 }
 
 /// Texts that a result's row does not hold whole.

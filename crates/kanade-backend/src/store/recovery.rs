@@ -10,10 +10,10 @@ use kanade_shared::api::system::AuditRow;
 use kanade_shared::id::{Attempt, ExecId, GroupId, PcId};
 use kanade_shared::wire::command::{Command, Reach, Run, ScriptSource, Stop};
 use kanade_shared::wire::desired::AgentDesired;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{self, count, exec_bytes, integer, ms, time};
 use super::intake::{ExecRow, TargetRow};
+use super::sql::{self, QueryBuilder};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 const SINCE: &str = "behind_since";
@@ -146,7 +146,7 @@ impl Tx {
             (None, Some(ScriptSource::Inline { text })) => title(text),
             (None, _) => "taken over from the broker".to_owned(),
         };
-        sqlx::query(
+        sql::query(
             "INSERT INTO execs (exec_id, job_id, job_version, title, reach, issued_by, issued_at,
                deadline, stop, joins_until, adopted)
              VALUES ($1, $2, $3, $4, $5, 'unknown', $6, $7, $8, $9, 1) ON CONFLICT DO NOTHING",
@@ -160,20 +160,20 @@ impl Tx {
         .bind(ms(exec.deadline))
         .bind(exec.stop.map(convert::stop_word))
         .bind(exec.joins_until.map(ms))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt an exec"))?;
         let run = match run {
             Some(run) => convert::to_json("exec_details.run", run)?,
             None => r#"{"shell":"sh","script":{"from":"inline","text":""},"timeout_s":1}"#.into(),
         };
-        sqlx::query(
+        sql::query(
             "INSERT INTO exec_details (exec_id, targets, run) VALUES ($1, '{}', $2)
              ON CONFLICT DO NOTHING",
         )
         .bind(exec_bytes(exec.exec_id))
         .bind(run)
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt an exec"))?;
         Ok(())
@@ -194,7 +194,7 @@ impl Tx {
             ScriptSource::Body(body) => Some(body.sha256.as_str()),
             ScriptSource::Inline { .. } | ScriptSource::Https(_) => None,
         };
-        let inserted = sqlx::query(
+        let inserted = sql::query(
             "INSERT INTO commands (exec_id, attempt, wide, reach, issued_at, deadline, over_at,
                command, body_sha256, listed_rev)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -210,19 +210,19 @@ impl Tx {
         .bind(convert::to_json("commands.command", command)?)
         .bind(body)
         .bind(integer(listed_rev))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt a command"))?;
         let new = inserted.rows_affected() > 0;
         if new {
-            sqlx::query(
+            sql::query(
                 "UPDATE execs SET stop = NULL, stopped_at = NULL
                  WHERE exec_id = $1 AND stop IS NOT NULL AND NOT EXISTS
                    (SELECT 1 FROM commands WHERE exec_id = $1 AND attempt > $2)",
             )
             .bind(exec_bytes(command.exec_id))
             .bind(integer(command.attempt.0))
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("adopt a command"))?;
         }
@@ -234,7 +234,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn command_of_stop(&mut self, stop: &Stop, wide: bool) -> Result<bool, StoreError> {
-        let inserted = sqlx::query(
+        let inserted = sql::query(
             "INSERT INTO commands (exec_id, attempt, wide, reach, issued_at, deadline, over_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (exec_id, attempt) DO NOTHING",
         )
@@ -245,7 +245,7 @@ impl Tx {
         .bind(ms(stop.issued_at))
         .bind(ms(stop.deadline))
         .bind(ms(stop.until))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt a stop"))?;
         Ok(inserted.rows_affected() > 0)
@@ -258,17 +258,17 @@ impl Tx {
     /// [`StoreError`] when it is not stored.
     pub async fn stop_adopt(&mut self, stop: &Stop) -> Result<bool, StoreError> {
         let word = convert::stop_word(stop.action);
-        let stopped = sqlx::query(
+        let stopped = sql::query(
             "UPDATE commands SET stop = $1 WHERE exec_id = $2 AND attempt = $3
              AND (stop IS NULL OR (stop = 'withdraw' AND $1 = 'kill'))",
         )
         .bind(word)
         .bind(exec_bytes(stop.exec_id))
         .bind(integer(stop.attempt.0))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("take over a stop"))?;
-        sqlx::query(
+        sql::query(
             "UPDATE execs SET joins_until = NULL,
                stop = CASE WHEN later.attempt THEN stop ELSE $1 END,
                stopped_at = CASE WHEN later.attempt THEN stopped_at ELSE $2 END
@@ -280,7 +280,7 @@ impl Tx {
         .bind(ms(self.now()))
         .bind(exec_bytes(stop.exec_id))
         .bind(integer(stop.attempt.0))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("take over a stop"))?;
         Ok(stopped.rows_affected() > 0)
@@ -296,7 +296,7 @@ impl Tx {
         attempt: Option<Attempt>,
         pc_id: Option<&PcId>,
     ) -> Result<Vec<TargetRow>, StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new(
+        let mut select = QueryBuilder::new(
             "SELECT exec_id, pc_id, attempt, request_id, newest, wide, state, outcome,
                provisional, reason_code, reason_text, exit_code, stopping, open, listed_rev,
                admitted_at, started_at, ended_at FROM targets WHERE exec_id = ",
@@ -319,8 +319,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn pcs_enrolled(&mut self) -> Result<Vec<(PcId, DateTime<Utc>, u64)>, StoreError> {
-        let rows = sqlx::query("SELECT pc_id, enrolled_at, desired_rev FROM pcs")
-            .fetch_all(&mut **self)
+        let rows = sql::query("SELECT pc_id, enrolled_at, desired_rev FROM pcs")
+            .fetch_all(self)
             .await
             .map_err(failed("list PCs"))?;
         rows.iter()
@@ -341,13 +341,13 @@ impl Tx {
         &mut self,
         enrolled_at: DateTime<Utc>,
     ) -> Result<Vec<JoinableCommand>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql::query(
             "SELECT c.exec_id, c.attempt, c.reach, c.issued_at, c.stop, e.adopted
              FROM commands c JOIN execs e ON e.exec_id = c.exec_id
              WHERE c.live = 1 AND c.wide = 1 AND c.deadline > $1",
         )
         .bind(ms(self.now()))
-        .fetch_all(&mut **self)
+        .fetch_all(self)
         .await
         .map_err(failed("list open commands"))?;
         let mut joinable = Vec::new();
@@ -373,18 +373,21 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn pc_adopt(&mut self, desired: &AgentDesired) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO pcs (pc_id, enrolled_at, presence_since, desired_rev)
              VALUES ($1, $2, $3, $4)
              ON CONFLICT (pc_id) DO UPDATE SET
-               enrolled_at = MIN(enrolled_at, excluded.enrolled_at),
-               desired_rev = MAX(desired_rev, excluded.desired_rev), desired_hash = NULL",
+               enrolled_at = CASE WHEN excluded.enrolled_at < pcs.enrolled_at
+                 THEN excluded.enrolled_at ELSE pcs.enrolled_at END,
+               desired_rev = CASE WHEN excluded.desired_rev > pcs.desired_rev
+                 THEN excluded.desired_rev ELSE pcs.desired_rev END,
+               desired_hash = NULL",
         )
         .bind(desired.pc_id.as_str())
         .bind(ms(desired.enrolled_at))
         .bind(ms(self.now()))
         .bind(integer(desired.rev.0))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt a PC"))?;
         for group in &desired.groups {
@@ -399,21 +402,21 @@ impl Tx {
         pc_id: &PcId,
     ) -> Result<(), StoreError> {
         let now = ms(self.now());
-        sqlx::query(
+        sql::query(
             "INSERT INTO groups (group_id, revision, updated_at) VALUES ($1, 1, $2)
              ON CONFLICT DO NOTHING",
         )
         .bind(group.as_str())
         .bind(now)
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt a group"))?;
-        sqlx::query(
+        sql::query(
             "INSERT INTO group_members (group_id, pc_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         )
         .bind(group.as_str())
         .bind(pc_id.as_str())
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("adopt a group"))?;
         Ok(())
@@ -429,7 +432,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let mut taken = 0;
         for rows in rows.chunks(ROWS_PER_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
+            let mut insert = QueryBuilder::new(
                 "INSERT INTO audit (audit_id, at, actor, action, object, detail, published) ",
             );
             insert.push_values(rows, |mut values, (id, row)| {
@@ -445,7 +448,7 @@ impl Tx {
             insert.push(" ON CONFLICT DO NOTHING");
             let done = insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("take back audit rows"))?;
             taken += done.rows_affected();

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use kanade_shared::id::{ExecId, PcId};
-use sqlx::Row;
 
 use super::convert::{exec_bytes, exec_id, json, ms, to_json};
+use super::sql;
 use super::{StoreError, Tx, failed};
 
 /// A preview that was given.
@@ -25,9 +25,9 @@ impl Tx {
         &mut self,
         key: &str,
     ) -> Result<Option<(Vec<u8>, ExecId)>, StoreError> {
-        let row = sqlx::query("SELECT request_hash, exec_id FROM idempotency WHERE key = $1")
+        let row = sql::query("SELECT request_hash, exec_id FROM idempotency WHERE key = $1")
             .bind(key)
-            .fetch_optional(&mut **self)
+            .fetch_optional(self)
             .await
             .map_err(failed("look for an idempotency key"))?;
         row.map(|row| Ok((row.get("request_hash"), exec_id(row.get("exec_id"))?)))
@@ -44,14 +44,14 @@ impl Tx {
         request_hash: &[u8],
         exec_id: ExecId,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO idempotency (key, request_hash, exec_id, at) VALUES ($1, $2, $3, $4)",
         )
         .bind(key)
         .bind(request_hash)
         .bind(exec_bytes(exec_id))
         .bind(ms(self.now()))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store an idempotency key"))?;
         Ok(())
@@ -62,12 +62,12 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn preview_find(&mut self, token: &str) -> Result<Option<Preview>, StoreError> {
-        let row = sqlx::query(
+        let row = sql::query(
             "SELECT request_hash, pcs FROM previews WHERE token = $1 AND expires_at > $2",
         )
         .bind(token)
         .bind(ms(self.now()))
-        .fetch_optional(&mut **self)
+        .fetch_optional(self)
         .await
         .map_err(failed("look for a preview"))?;
         let Some(row) = row else { return Ok(None) };
@@ -88,14 +88,14 @@ impl Tx {
         preview: &Preview,
         expires_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO previews (token, request_hash, pcs, expires_at) VALUES ($1, $2, $3, $4)",
         )
         .bind(token)
         .bind(&preview.request_hash)
         .bind(to_json("previews.pcs", &preview.pcs)?)
         .bind(ms(expires_at))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store a preview"))?;
         Ok(())
@@ -111,14 +111,14 @@ impl Tx {
         bytes: &[u8],
         expires_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO bodies (sha256, bytes, expires_at) VALUES ($1, $2, $3)
              ON CONFLICT (sha256) DO NOTHING",
         )
         .bind(sha256)
         .bind(bytes)
         .bind(ms(expires_at))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store a script"))?;
         Ok(())
@@ -133,13 +133,13 @@ impl Tx {
         sha256: &str,
         until: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let kept = sqlx::query(
+        let kept = sql::query(
             "UPDATE bodies SET expires_at = CASE WHEN expires_at > $2 THEN expires_at ELSE $2 END
              WHERE sha256 = $1",
         )
         .bind(sha256)
         .bind(ms(until))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("keep a script"))?;
         Ok(kept.rows_affected() > 0)

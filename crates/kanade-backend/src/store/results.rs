@@ -5,11 +5,10 @@ use kanade_shared::api::results::{HEAD_CHARS, OutputView, ResultQuery, ResultVie
 use kanade_shared::id::{Attempt, PcId, RequestId};
 use kanade_shared::wire::result::Reason;
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{count, exec_bytes, exec_id, name, outcome, request_bytes, request_id, time};
 use super::page::{Slice, count_of, counted};
+use super::sql::{self, QueryBuilder, Row};
 use super::{Store, StoreError, failed};
 
 const COLUMNS: &str = "result_no, request_id, exec_id, attempt, pc_id, job_id, outcome, \
@@ -52,10 +51,10 @@ impl Store {
         let mut select = page_of(query, slice);
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list results"))?;
-        let numbered = |row| Ok((SqliteRow::get(row, "result_no"), result_view(row)?));
+        let numbered = |row| Ok((Row::get(row, "result_no"), result_view(row)?));
         let rows = rows
             .iter()
             .map(numbered)
@@ -68,9 +67,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn result_find(&self, id: RequestId) -> Result<Option<ResultView>, StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {COLUMNS} FROM results WHERE request_id = "
-        ));
+        let mut select =
+            QueryBuilder::new(format!("SELECT {COLUMNS} FROM results WHERE request_id = "));
         select.push_bind(request_bytes(id));
         let row = select
             .build()
@@ -100,9 +98,9 @@ impl Store {
                 "SELECT stderr_object AS object, stderr AS head FROM results WHERE request_id = $1"
             }
         };
-        let row = sqlx::query(select)
+        let row = sql::query(select)
             .bind(request_bytes(id))
-            .fetch_optional(&mut *conn)
+            .fetch_optional(&mut conn)
             .await
             .map_err(failed("read output"))?;
         let Some(row) = row else { return Ok(None) };
@@ -110,16 +108,17 @@ impl Store {
         if let Some(key) = object {
             return Ok(Some(OutputPlace::Object { key }));
         }
-        let (from, size) = (start(offset), i64::try_from(limit).unwrap_or(i64::MAX));
-        let whole = sqlx::query(
-            "SELECT length(text) AS size, substr(text, $3, $4) AS piece FROM outputs
+        let (from, size) = (start(offset), i32::try_from(limit).unwrap_or(i32::MAX));
+        let whole = sql::query(
+            "SELECT length(text) AS size,
+               substr(text, CAST($3 AS INTEGER), CAST($4 AS INTEGER)) AS piece FROM outputs
              WHERE request_id = $1 AND stream = $2",
         )
         .bind(request_bytes(id))
         .bind(stream.as_str())
         .bind(from)
         .bind(size)
-        .fetch_optional(&mut *conn)
+        .fetch_optional(&mut conn)
         .await
         .map_err(failed("read output"))?;
         if let Some(whole) = whole {
@@ -150,7 +149,7 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn run_is_of(&self, id: RequestId, pc_id: &PcId) -> Result<bool, StoreError> {
         let found: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM targets WHERE request_id = $1 AND pc_id = $2")
+            sql::query_scalar("SELECT 1 FROM targets WHERE request_id = $1 AND pc_id = $2")
                 .bind(request_bytes(id))
                 .bind(pc_id.as_str())
                 .fetch_optional(&mut *self.read().await?)
@@ -160,12 +159,12 @@ impl Store {
     }
 }
 
-/// SQL counts from 1.
-fn start(offset: u64) -> i64 {
-    i64::try_from(offset).unwrap_or(i64::MAX - 1) + 1
+/// SQL counts from 1, and PostgreSQL with 32 bits.
+fn start(offset: u64) -> i32 {
+    i32::try_from(offset).unwrap_or(i32::MAX - 1) + 1
 }
 
-pub(super) fn page_of(query: &ResultQuery, slice: &Slice<i64>) -> QueryBuilder<Sqlite> {
+pub(super) fn page_of(query: &ResultQuery, slice: &Slice<i64>) -> QueryBuilder {
     let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} FROM results WHERE 1 = 1"));
     filter(&mut select, query);
     if let Some(after) = slice.after {
@@ -181,13 +180,13 @@ pub(super) fn page_of(query: &ResultQuery, slice: &Slice<i64>) -> QueryBuilder<S
     select
 }
 
-pub(super) fn matching(query: &ResultQuery) -> QueryBuilder<Sqlite> {
+pub(super) fn matching(query: &ResultQuery) -> QueryBuilder {
     let mut select = count_of("results");
     filter(&mut select, query);
     select
 }
 
-fn filter(select: &mut QueryBuilder<Sqlite>, query: &ResultQuery) {
+fn filter(select: &mut QueryBuilder, query: &ResultQuery) {
     if let Some(id) = query.exec_id {
         select.push(" AND exec_id = ").push_bind(exec_bytes(id));
     }
@@ -219,7 +218,7 @@ fn filter(select: &mut QueryBuilder<Sqlite>, query: &ResultQuery) {
     }
 }
 
-fn result_view(row: &SqliteRow) -> Result<ResultView, StoreError> {
+fn result_view(row: &Row) -> Result<ResultView, StoreError> {
     let code: Option<String> = row.get("reason_code");
     let text: Option<String> = row.get("reason_text");
     let job: Option<String> = row.get("job_id");
@@ -264,7 +263,7 @@ fn result_view(row: &SqliteRow) -> Result<ResultView, StoreError> {
     })
 }
 
-fn output_view(row: &SqliteRow, columns: [&str; 6]) -> OutputView {
+fn output_view(row: &Row, columns: [&str; 6]) -> OutputView {
     let [text, total, truncated, object, hash, stored] = columns;
     let head: String = row.get(text);
     let (total_bytes, truncated_bytes) = (count(row.get(total)), count(row.get(truncated)));

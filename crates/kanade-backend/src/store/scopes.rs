@@ -11,10 +11,9 @@ use kanade_shared::document::{Entry, EntryKey};
 use kanade_shared::id::{Attempt, ExecId, PcId};
 use kanade_shared::subject::Scope;
 use kanade_shared::wire::command::{Command, Rev, StopAction};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{self, count, exec_bytes, integer, time};
+use super::sql::{self, Conn, QueryBuilder, Row};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 /// Names a command.
@@ -54,7 +53,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn commands_live(&self) -> Result<Vec<LiveCommand>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql::query(
             "SELECT exec_id, attempt, wide, stop, body_sha256, deadline, over_at
              FROM commands WHERE live = 1",
         )
@@ -69,7 +68,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn command_pcs(&self, key: CommandKey) -> Result<Vec<PcId>, StoreError> {
-        let names: Vec<String> = sqlx::query_scalar(
+        let names: Vec<String> = sql::query_scalar(
             "SELECT pc_id FROM targets WHERE exec_id = $1 AND attempt = $2 AND wide = 0",
         )
         .bind(exec_bytes(key.0))
@@ -87,7 +86,7 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn scopes_overtaken(&self) -> Result<Vec<Scope>, StoreError> {
         let names: Vec<String> =
-            sqlx::query_scalar("SELECT scope FROM scopes WHERE floor_rev > recorded_rev")
+            sql::query_scalar("SELECT scope FROM scopes WHERE floor_rev > recorded_rev")
                 .fetch_all(&mut *self.read().await?)
                 .await
                 .map_err(failed("list scopes"))?;
@@ -101,7 +100,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn body_bytes(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        sqlx::query_scalar("SELECT bytes FROM bodies WHERE sha256 = $1")
+        sql::query_scalar("SELECT bytes FROM bodies WHERE sha256 = $1")
             .bind(sha256)
             .fetch_optional(&mut *self.read().await?)
             .await
@@ -120,17 +119,12 @@ impl Tx {
     ) -> Result<HashMap<Scope, Revs>, StoreError> {
         let mut revs = HashMap::with_capacity(scopes.len());
         for scopes in scopes.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(
-                "SELECT scope, recorded_rev, floor_rev FROM scopes WHERE scope IN (",
-            );
-            let mut list = select.separated(", ");
-            for scope in scopes {
-                list.push_bind(scope.to_string());
-            }
-            select.push(")");
+            let mut select =
+                QueryBuilder::new("SELECT scope, recorded_rev, floor_rev FROM scopes WHERE scope");
+            select.push_in(scopes.iter().map(|scope| scope.to_string()));
             let rows = select
                 .build()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("read the revs of scopes"))?;
             for row in rows {
@@ -166,9 +160,15 @@ impl Tx {
         revs: &[(Scope, Rev)],
         column: &'static str,
     ) -> Result<(), StoreError> {
+        // Once each: a statement may not change a row that it inserted.
+        let mut highest: HashMap<&Scope, Rev> = HashMap::with_capacity(revs.len());
+        for (scope, rev) in revs {
+            let known = highest.entry(scope).or_insert(*rev);
+            *known = (*known).max(*rev);
+        }
+        let revs: Vec<(&Scope, Rev)> = highest.into_iter().collect();
         for revs in revs.chunks(ROWS_PER_STATEMENT) {
-            let mut insert =
-                QueryBuilder::<Sqlite>::new(format!("INSERT INTO scopes (scope, {column}) "));
+            let mut insert = QueryBuilder::new(format!("INSERT INTO scopes (scope, {column}) "));
             insert.push_values(revs, |mut row, (scope, rev)| {
                 row.push_bind(scope.to_string()).push_bind(integer(rev.0));
             });
@@ -178,7 +178,7 @@ impl Tx {
             ));
             insert
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("reserve a rev"))?;
         }
@@ -190,7 +190,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn scope_all_entries(&mut self) -> Result<Vec<Entry>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql::query(
             "SELECT exec_id, attempt, wide, reach, issued_at, deadline, over_at, command, stop,
                EXISTS (SELECT 1 FROM execs e WHERE e.exec_id = commands.exec_id
                  AND e.n_pending + e.n_admitted + e.n_running > 0)
@@ -198,7 +198,7 @@ impl Tx {
                  AND t.attempt = commands.attempt AND t.state <> 'ended') AS targets_left
              FROM commands WHERE live = 1 AND wide = 1",
         )
-        .fetch_all(&mut **self)
+        .fetch_all(self)
         .await
         .map_err(failed("list the commands of all"))?;
         let mut entries = Vec::with_capacity(rows.len());
@@ -254,13 +254,12 @@ impl Tx {
         pcs: &[PcId],
         found: &mut BTreeMap<(PcId, CommandKey), bool>,
     ) -> Result<(), StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new(
+        let mut select = QueryBuilder::new(
             "SELECT t.pc_id, t.exec_id, t.attempt, t.state FROM targets t
              JOIN commands c ON c.exec_id = t.exec_id AND c.attempt = t.attempt AND c.live = 1
-             WHERE t.open = 1 AND t.wide = 0 AND t.pc_id IN (",
+             WHERE t.open = 1 AND t.wide = 0 AND t.pc_id",
         );
-        push_names(&mut select, pcs);
-        select.push(")");
+        select.push_in(pcs.iter().map(PcId::as_str));
         self.collect(select, found).await
     }
 
@@ -269,14 +268,15 @@ impl Tx {
         pcs: &[PcId],
         found: &mut BTreeMap<(PcId, CommandKey), bool>,
     ) -> Result<(), StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new(
-            "SELECT t.pc_id, t.exec_id, t.attempt, t.state FROM commands c CROSS JOIN targets t
+        let mut select =
+            QueryBuilder::new("SELECT t.pc_id, t.exec_id, t.attempt, t.state FROM commands c");
+        select.push_inner_join().push(
+            " targets t
              ON t.exec_id = c.exec_id AND t.attempt = c.attempt
              WHERE c.live = 1 AND c.wide = 0 AND c.stop IS NOT NULL AND t.wide = 0
-             AND t.pc_id IN (",
+             AND t.pc_id",
         );
-        push_names(&mut select, pcs);
-        select.push(")");
+        select.push_in(pcs.iter().map(PcId::as_str));
         self.collect(select, found).await
     }
 
@@ -285,7 +285,7 @@ impl Tx {
         listed: &[&(PcId, CommandKey)],
         found: &mut BTreeMap<(PcId, CommandKey), bool>,
     ) -> Result<(), StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new("WITH v (exec_id, pc_id, attempt) AS (");
+        let mut select = QueryBuilder::new("WITH v (exec_id, pc_id, attempt) AS (");
         select.push_values(listed, |mut row, (pc_id, key)| {
             row.push_bind(exec_bytes(key.0))
                 .push_bind(pc_id.as_str())
@@ -300,12 +300,12 @@ impl Tx {
 
     async fn collect(
         &mut self,
-        mut select: QueryBuilder<Sqlite>,
+        mut select: QueryBuilder,
         found: &mut BTreeMap<(PcId, CommandKey), bool>,
     ) -> Result<(), StoreError> {
         let rows = select
             .build()
-            .fetch_all(&mut **self)
+            .fetch_all(self)
             .await
             .map_err(failed("list the commands of PCs"))?;
         for row in rows {
@@ -326,8 +326,7 @@ impl Tx {
         listed: &[(PcId, CommandKey, Rev)],
     ) -> Result<(), StoreError> {
         for listed in listed.chunks(ROWS_PER_STATEMENT) {
-            let mut update =
-                QueryBuilder::<Sqlite>::new("WITH v (exec_id, pc_id, attempt, rev) AS (");
+            let mut update = QueryBuilder::new("WITH v (exec_id, pc_id, attempt, rev) AS (");
             update.push_values(listed, |mut row, (pc_id, key, rev)| {
                 row.push_bind(exec_bytes(key.0))
                     .push_bind(pc_id.as_str())
@@ -341,7 +340,7 @@ impl Tx {
             );
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("note what is listed"))?;
         }
@@ -358,7 +357,7 @@ impl Tx {
         rev: Rev,
     ) -> Result<(), StoreError> {
         for keys in keys.chunks(ROWS_PER_STATEMENT) {
-            let mut update = QueryBuilder::<Sqlite>::new("WITH v (exec_id, attempt) AS (");
+            let mut update = QueryBuilder::new("WITH v (exec_id, attempt) AS (");
             update.push_values(keys, |mut row, key| {
                 row.push_bind(exec_bytes(key.0)).push_bind(integer(key.1.0));
             });
@@ -370,7 +369,7 @@ impl Tx {
             );
             update
                 .build()
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("note what is listed"))?;
         }
@@ -398,18 +397,21 @@ impl KnownCommand {
 }
 
 async fn commands_by_key(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     keys: &[CommandKey],
 ) -> Result<HashMap<CommandKey, KnownCommand>, StoreError> {
     let mut commands = HashMap::with_capacity(keys.len());
     for keys in keys.chunks(ROWS_PER_STATEMENT) {
-        let mut select = QueryBuilder::<Sqlite>::new("WITH v (exec_id, attempt) AS (");
+        let mut select = QueryBuilder::new("WITH v (exec_id, attempt) AS (");
         select.push_values(keys, |mut row, key| {
             row.push_bind(exec_bytes(key.0)).push_bind(integer(key.1.0));
         });
         select.push(
             ") SELECT c.exec_id, c.attempt, c.wide, c.reach, c.issued_at, c.deadline, c.over_at,
-               c.command, c.stop FROM v CROSS JOIN commands c
+               c.command, c.stop FROM v",
+        );
+        select.push_inner_join().push(
+            " commands c
              ON c.exec_id = v.exec_id AND c.attempt = v.attempt",
         );
         let rows = select
@@ -429,17 +431,17 @@ fn order(entry: &Entry) -> (DateTime<Utc>, ExecId, Attempt) {
     (entry.key.issued_at, entry.key.exec_id, entry.key.attempt)
 }
 
-fn command_key(row: &SqliteRow) -> Result<CommandKey, StoreError> {
+fn command_key(row: &Row) -> Result<CommandKey, StoreError> {
     let exec_id = convert::exec_id(row.get("exec_id"))?;
     Ok((exec_id, Attempt(count(row.get("attempt")))))
 }
 
-fn stop_of(row: &SqliteRow) -> Result<Option<StopAction>, StoreError> {
+fn stop_of(row: &Row) -> Result<Option<StopAction>, StoreError> {
     let stop: Option<String> = row.get("stop");
     stop.as_deref().map(convert::stop).transpose()
 }
 
-fn known_command(row: &SqliteRow) -> Result<KnownCommand, StoreError> {
+fn known_command(row: &Row) -> Result<KnownCommand, StoreError> {
     let (exec_id, attempt) = command_key(row)?;
     let command: Option<String> = row.get("command");
     Ok(KnownCommand {
@@ -458,7 +460,7 @@ fn known_command(row: &SqliteRow) -> Result<KnownCommand, StoreError> {
     })
 }
 
-fn live_command(row: &SqliteRow) -> Result<LiveCommand, StoreError> {
+fn live_command(row: &Row) -> Result<LiveCommand, StoreError> {
     let (exec_id, attempt) = command_key(row)?;
     Ok(LiveCommand {
         exec_id,
@@ -469,12 +471,4 @@ fn live_command(row: &SqliteRow) -> Result<LiveCommand, StoreError> {
         deadline: time(row.get("deadline")),
         over_at: time(row.get("over_at")),
     })
-}
-
-/// Appends names as a list of variables.
-pub(super) fn push_names(select: &mut QueryBuilder<Sqlite>, pcs: &[PcId]) {
-    let mut list = select.separated(", ");
-    for pc_id in pcs {
-        list.push_bind(pc_id.as_str());
-    }
 }

@@ -3,9 +3,9 @@
 //! **Invariant:** no secret is here: a code or token is known by its SHA-256 only.
 
 use chrono::{DateTime, Utc};
-use sqlx::Row;
 
 use super::convert::{count, ms, time};
+use super::sql;
 use super::{Store, StoreError, Tx, failed};
 
 /// SHA-256 of a code or of a session's token.
@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn signin_link_find(&self, code: &SecretHash) -> Result<Option<LinkRow>, StoreError> {
-        let row = sqlx::query(
+        let row = sql::query(
             "SELECT account_id, expires_at, used_at FROM signin_links WHERE code_hash = $1",
         )
         .bind(code.as_slice())
@@ -58,7 +58,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn session_find(&self, token: &SecretHash) -> Result<Option<SessionRow>, StoreError> {
-        let row = sqlx::query(
+        let row = sql::query(
             "SELECT account_id, signed_in_at, expires_at FROM sessions WHERE token_hash = $1",
         )
         .bind(token.as_slice())
@@ -84,13 +84,13 @@ impl Tx {
         account_id: &str,
         expires_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO signin_links (code_hash, account_id, expires_at) VALUES ($1, $2, $3)",
         )
         .bind(code.as_slice())
         .bind(account_id)
         .bind(ms(expires_at))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store a sign-in link"))?;
         Ok(())
@@ -101,11 +101,11 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn signin_links_open(&mut self) -> Result<u64, StoreError> {
-        let open: i64 = sqlx::query_scalar(
+        let open: i64 = sql::query_scalar(
             "SELECT COUNT(*) FROM signin_links WHERE used_at IS NULL AND expires_at > $1",
         )
         .bind(ms(self.now()))
-        .fetch_one(&mut **self)
+        .fetch_one(self)
         .await
         .map_err(failed("count sign-in links"))?;
         Ok(count(open))
@@ -116,12 +116,12 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn signin_link_use(&mut self, code: &SecretHash) -> Result<bool, StoreError> {
-        let used = sqlx::query(
+        let used = sql::query(
             "UPDATE signin_links SET used_at = $2 WHERE code_hash = $1 AND used_at IS NULL",
         )
         .bind(code.as_slice())
         .bind(ms(self.now()))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("use a sign-in link"))?;
         Ok(used.rows_affected() > 0)
@@ -136,7 +136,7 @@ impl Tx {
         token: &SecretHash,
         session: &SessionRow,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql::query(
             "INSERT INTO sessions (token_hash, account_id, signed_in_at, expires_at)
              VALUES ($1, $2, $3, $4)",
         )
@@ -144,7 +144,7 @@ impl Tx {
         .bind(&session.account_id)
         .bind(ms(session.signed_in_at))
         .bind(ms(session.expires_at))
-        .execute(&mut **self)
+        .execute(self)
         .await
         .map_err(failed("store a session"))?;
         Ok(())
@@ -159,14 +159,12 @@ impl Tx {
         token: &SecretHash,
         expires_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE sessions SET expires_at = $2 WHERE token_hash = $1 AND expires_at < $2",
-        )
-        .bind(token.as_slice())
-        .bind(ms(expires_at))
-        .execute(&mut **self)
-        .await
-        .map_err(failed("extend a session"))?;
+        sql::query("UPDATE sessions SET expires_at = $2 WHERE token_hash = $1 AND expires_at < $2")
+            .bind(token.as_slice())
+            .bind(ms(expires_at))
+            .execute(self)
+            .await
+            .map_err(failed("extend a session"))?;
         Ok(())
     }
 
@@ -175,9 +173,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn session_delete(&mut self, token: &SecretHash) -> Result<bool, StoreError> {
-        let ended = sqlx::query("DELETE FROM sessions WHERE token_hash = $1")
+        let ended = sql::query("DELETE FROM sessions WHERE token_hash = $1")
             .bind(token.as_slice())
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("end a session"))?;
         Ok(ended.rows_affected() > 0)
@@ -192,9 +190,9 @@ impl Tx {
             "DELETE FROM signin_links WHERE expires_at < $1",
             "DELETE FROM sessions WHERE expires_at < $1",
         ] {
-            sqlx::query(statement)
+            sql::query(statement)
                 .bind(ms(before))
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("delete old sessions"))?;
         }

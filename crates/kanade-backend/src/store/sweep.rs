@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 use kanade_shared::id::{Attempt, ExecId, PcId, RequestId};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{self, count, exec_bytes, integer, ms, request_bytes, time};
 use super::intake::{ExecRow, TargetRow};
-use super::scopes::push_names;
+use super::sql::{self, QueryBuilder};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 /// Rows that one transaction of retention deletes at most.
@@ -44,16 +43,21 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn commands_overdue(&self, now: DateTime<Utc>) -> Result<Vec<Overdue>, StoreError> {
-        let rows = sqlx::query(
+        let mut select = QueryBuilder::new(
             "SELECT c.exec_id, c.attempt, c.deadline, c.over_at
-             FROM execs e CROSS JOIN commands c ON c.exec_id = e.exec_id
-             WHERE e.ended_at IS NULL AND c.deadline <= $1
-               AND e.n_pending + e.n_admitted + e.n_running > 0",
-        )
-        .bind(ms(now))
-        .fetch_all(&mut *self.read().await?)
-        .await
-        .map_err(failed("list what is overdue"))?;
+             FROM execs e",
+        );
+        select.push_inner_join().push(
+            " commands c ON c.exec_id = e.exec_id
+             WHERE e.ended_at IS NULL AND e.n_pending + e.n_admitted + e.n_running > 0
+               AND c.deadline <= ",
+        );
+        select.push_bind(ms(now));
+        let rows = select
+            .build()
+            .fetch_all(&mut *self.read().await?)
+            .await
+            .map_err(failed("list what is overdue"))?;
         rows.iter()
             .map(|row| {
                 Ok(Overdue {
@@ -75,7 +79,7 @@ impl Store {
         now: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<Lacking>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql::query(
             "SELECT t.pc_id, t.exec_id, t.attempt FROM targets t
              JOIN pcs p ON p.pc_id = t.pc_id
              JOIN commands c ON c.exec_id = t.exec_id AND c.attempt = t.attempt
@@ -105,7 +109,7 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn run_pc(&self, id: RequestId) -> Result<Option<PcId>, StoreError> {
         let name: Option<String> =
-            sqlx::query_scalar("SELECT pc_id FROM targets WHERE request_id = $1")
+            sql::query_scalar("SELECT pc_id FROM targets WHERE request_id = $1")
                 .bind(request_bytes(id))
                 .fetch_optional(&mut *self.read().await?)
                 .await
@@ -126,7 +130,7 @@ impl Tx {
         attempt: Attempt,
         limit: u32,
     ) -> Result<Vec<TargetRow>, StoreError> {
-        let mut select = QueryBuilder::<Sqlite>::new(
+        let mut select = QueryBuilder::new(
             "SELECT exec_id, pc_id, attempt, request_id, newest, wide, state, outcome,
                provisional, reason_code, reason_text, exit_code, stopping, open, listed_rev,
                admitted_at, started_at, ended_at FROM targets
@@ -160,14 +164,12 @@ impl Tx {
     ) -> Result<HashMap<PcId, (bool, DateTime<Utc>)>, StoreError> {
         let mut presence = HashMap::with_capacity(pcs.len());
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(
-                "SELECT pc_id, online, presence_since FROM pcs WHERE pc_id IN (",
-            );
-            push_names(&mut select, pcs);
-            select.push(")");
+            let mut select =
+                QueryBuilder::new("SELECT pc_id, online, presence_since FROM pcs WHERE pc_id");
+            select.push_in(pcs.iter().map(PcId::as_str));
             let rows = select
                 .build()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("read PCs"))?;
             for row in rows {
@@ -183,9 +185,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when it is not stored.
     pub async fn commands_retire(&mut self, before: DateTime<Utc>) -> Result<u64, StoreError> {
-        let retired = sqlx::query("UPDATE commands SET live = 0 WHERE live = 1 AND over_at < $1")
+        let retired = sql::query("UPDATE commands SET live = 0 WHERE live = 1 AND over_at < $1")
             .bind(ms(before))
-            .execute(&mut **self)
+            .execute(self)
             .await
             .map_err(failed("retire commands"))?;
         Ok(retired.rows_affected())
@@ -206,9 +208,9 @@ impl Tx {
                 now - Duration::days(1),
             ),
         ] {
-            let done = sqlx::query(statement)
+            let done = sql::query(statement)
                 .bind(ms(before))
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("delete what has expired"))?;
             deleted += done.rows_affected();
@@ -224,14 +226,14 @@ impl Tx {
     pub async fn execs_prune(&mut self, before: DateTime<Utc>) -> Result<bool, StoreError> {
         // Ids sort by the time of issue, which is before the end: younger ones are not looked at.
         let younger = exec_bytes(ExecId::new(before, [0; 10]));
-        let oldest: Option<Vec<u8>> = sqlx::query_scalar(
+        let oldest: Option<Vec<u8>> = sql::query_scalar(
             "SELECT exec_id FROM execs e WHERE exec_id < $1 AND ended_at < $2 AND NOT EXISTS
                (SELECT 1 FROM commands c WHERE c.exec_id = e.exec_id AND +c.live = 1)
              ORDER BY exec_id LIMIT 1",
         )
         .bind(younger)
         .bind(ms(before))
-        .fetch_optional(&mut **self)
+        .fetch_optional(self)
         .await
         .map_err(failed("look for old execs"))?;
         let Some(exec_id) = oldest else {
@@ -245,19 +247,19 @@ impl Tx {
             "DELETE FROM targets WHERE exec_id = $1 AND request_id IN
                (SELECT request_id FROM targets WHERE exec_id = $1 LIMIT $2)",
         ] {
-            sqlx::query(statement)
+            sql::query(statement)
                 .bind(&exec_id)
                 .bind(SLICE)
-                .execute(&mut **self)
+                .execute(self)
                 .await
                 .map_err(failed("delete old results"))?;
         }
-        let left: bool = sqlx::query_scalar(
+        let left: bool = sql::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM results WHERE exec_id = $1)
                OR EXISTS (SELECT 1 FROM targets WHERE exec_id = $1)",
         )
         .bind(&exec_id)
-        .fetch_one(&mut **self)
+        .fetch_one(self)
         .await
         .map_err(failed("look for old results"))?;
         if !left {
@@ -266,9 +268,9 @@ impl Tx {
                 "DELETE FROM exec_details WHERE exec_id = $1",
                 "DELETE FROM execs WHERE exec_id = $1",
             ] {
-                sqlx::query(statement)
+                sql::query(statement)
                     .bind(&exec_id)
-                    .execute(&mut **self)
+                    .execute(self)
                     .await
                     .map_err(failed("delete old execs"))?;
             }

@@ -2,10 +2,10 @@
 
 use kanade_shared::api::Count;
 use kanade_shared::api::system::{DeadLetterView, GapView};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{count, time};
 use super::page::{Slice, count_of, counted};
+use super::sql::{QueryBuilder, Row};
 use super::{Store, StoreError, failed};
 
 impl Store {
@@ -18,7 +18,7 @@ impl Store {
         slice: &Slice<i64>,
     ) -> Result<(Vec<DeadLetterView>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select = QueryBuilder::<Sqlite>::new(
+        let mut select = QueryBuilder::new(
             "SELECT dead_letter_id, stream, sequence, subject, reason, payload_head, size_bytes, at
              FROM dead_letters WHERE dead_letter_id < ",
         );
@@ -28,10 +28,10 @@ impl Store {
             .push_bind(slice.rows());
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list dead letters"))?;
-        let view = |row: &sqlx::sqlite::SqliteRow| DeadLetterView {
+        let view = |row: &Row| DeadLetterView {
             dead_letter_id: row.get("dead_letter_id"),
             stream: row.get("stream"),
             sequence: count(row.get("sequence")),
@@ -54,19 +54,18 @@ impl Store {
         slice: &Slice<i64>,
     ) -> Result<(Vec<(i64, GapView)>, Count), StoreError> {
         let mut conn = self.read().await?;
-        let mut select = QueryBuilder::<Sqlite>::new(
-            "SELECT gap_id, stream, first, last, at FROM gaps WHERE gap_id < ",
-        );
+        let mut select =
+            QueryBuilder::new("SELECT gap_id, stream, first, last, at FROM gaps WHERE gap_id < ");
         select.push_bind(slice.after.unwrap_or(i64::MAX));
         select
             .push(" ORDER BY gap_id DESC LIMIT ")
             .push_bind(slice.rows());
         let rows = select
             .build()
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await
             .map_err(failed("list gaps"))?;
-        let view = |row: &sqlx::sqlite::SqliteRow| {
+        let view = |row: &Row| {
             let gap = GapView {
                 stream: row.get("stream"),
                 first: count(row.get("first")),

@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use kanade_shared::api::Count;
 use kanade_shared::api::execs::TargetQuery;
 use kanade_shared::id::{ExecId, GroupId, PcId, RequestId};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::convert::{exec_bytes, integer, name, request_bytes, time};
 use super::intake::{TargetRow, target_row};
 use super::page::{Slice, count_of, counted};
+use super::sql::{self, Conn, QueryBuilder, Row};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, Tx, failed};
 
 /// A target with what is needed to say why it is as it is.
@@ -63,13 +62,8 @@ impl Store {
         let mut conn = self.read().await?;
         let mut targets = Vec::with_capacity(ids.len());
         for ids in ids.chunks(ROWS_PER_STATEMENT) {
-            let mut select =
-                QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} WHERE t.request_id IN ("));
-            let mut list = select.separated(", ");
-            for id in ids {
-                list.push_bind(request_bytes(*id));
-            }
-            select.push(")");
+            let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} WHERE t.request_id"));
+            select.push_in(ids.iter().map(|id| request_bytes(*id)));
             targets.extend(facts(&mut conn, select).await?);
         }
         Ok(targets)
@@ -82,14 +76,14 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn targets_current(&mut self, exec_id: ExecId) -> Result<Vec<TargetRow>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql::query(
             "SELECT exec_id, pc_id, attempt, request_id, newest, wide, state, outcome,
                provisional, reason_code, reason_text, exit_code, stopping, open, listed_rev,
                admitted_at, started_at, ended_at
              FROM targets WHERE exec_id = $1 AND (newest = 1 OR open = 1) ORDER BY pc_id",
         )
         .bind(exec_bytes(exec_id))
-        .fetch_all(&mut **self)
+        .fetch_all(self)
         .await
         .map_err(failed("read the targets of an exec"))?;
         rows.iter().map(target_row).collect()
@@ -100,8 +94,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn pcs_all(&mut self) -> Result<Vec<PcId>, StoreError> {
-        let names: Vec<String> = sqlx::query_scalar("SELECT pc_id FROM pcs ORDER BY pc_id")
-            .fetch_all(&mut **self)
+        let names: Vec<String> = sql::query_scalar("SELECT pc_id FROM pcs ORDER BY pc_id")
+            .fetch_all(self)
             .await
             .map_err(failed("list PCs"))?;
         names.iter().map(|one| name("pcs.pc_id", one)).collect()
@@ -114,15 +108,11 @@ impl Tx {
     pub async fn pcs_existing(&mut self, pcs: &[PcId]) -> Result<Vec<PcId>, StoreError> {
         let mut existing = Vec::with_capacity(pcs.len());
         for pcs in pcs.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new("SELECT pc_id FROM pcs WHERE pc_id IN (");
-            let mut list = select.separated(", ");
-            for pc_id in pcs {
-                list.push_bind(pc_id.as_str());
-            }
-            select.push(")");
+            let mut select = QueryBuilder::new("SELECT pc_id FROM pcs WHERE pc_id");
+            select.push_in(pcs.iter().map(|pc_id| pc_id.as_str()));
             let names: Vec<String> = select
                 .build_query_scalar()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("look for PCs"))?;
             for one in names {
@@ -142,18 +132,14 @@ impl Tx {
     ) -> Result<Vec<(GroupId, PcId)>, StoreError> {
         let mut members = Vec::new();
         for groups in groups.chunks(ROWS_PER_STATEMENT) {
-            let mut select = QueryBuilder::<Sqlite>::new(
+            let mut select = QueryBuilder::new(
                 "SELECT m.group_id, m.pc_id FROM group_members m
-                 JOIN pcs p ON p.pc_id = m.pc_id WHERE m.group_id IN (",
+                 JOIN pcs p ON p.pc_id = m.pc_id WHERE m.group_id",
             );
-            let mut list = select.separated(", ");
-            for group in groups {
-                list.push_bind(group.as_str());
-            }
-            select.push(")");
+            select.push_in(groups.iter().map(|group| group.as_str()));
             let rows = select
                 .build()
-                .fetch_all(&mut **self)
+                .fetch_all(self)
                 .await
                 .map_err(failed("read the members of groups"))?;
             for row in rows {
@@ -183,11 +169,7 @@ impl Tx {
     }
 }
 
-pub(super) fn page_of(
-    exec_id: ExecId,
-    query: &TargetQuery,
-    slice: &Slice<String>,
-) -> QueryBuilder<Sqlite> {
+pub(super) fn page_of(exec_id: ExecId, query: &TargetQuery, slice: &Slice<String>) -> QueryBuilder {
     let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} WHERE 1 = 1"));
     filter(&mut select, exec_id, query);
     select
@@ -199,13 +181,13 @@ pub(super) fn page_of(
     select
 }
 
-pub(super) fn matching(exec_id: ExecId, query: &TargetQuery) -> QueryBuilder<Sqlite> {
+pub(super) fn matching(exec_id: ExecId, query: &TargetQuery) -> QueryBuilder {
     let mut select = count_of("targets t");
     filter(&mut select, exec_id, query);
     select
 }
 
-fn filter(select: &mut QueryBuilder<Sqlite>, exec_id: ExecId, query: &TargetQuery) {
+fn filter(select: &mut QueryBuilder, exec_id: ExecId, query: &TargetQuery) {
     select
         .push(" AND t.newest = 1 AND t.exec_id = ")
         .push_bind(exec_bytes(exec_id));
@@ -217,10 +199,7 @@ fn filter(select: &mut QueryBuilder<Sqlite>, exec_id: ExecId, query: &TargetQuer
     }
 }
 
-async fn facts(
-    conn: &mut SqliteConnection,
-    mut select: QueryBuilder<Sqlite>,
-) -> Result<Vec<TargetFacts>, StoreError> {
+async fn facts(conn: &mut Conn, mut select: QueryBuilder) -> Result<Vec<TargetFacts>, StoreError> {
     let rows = select
         .build()
         .fetch_all(conn)
@@ -229,7 +208,7 @@ async fn facts(
     rows.iter().map(target_facts).collect()
 }
 
-fn target_facts(row: &SqliteRow) -> Result<TargetFacts, StoreError> {
+fn target_facts(row: &Row) -> Result<TargetFacts, StoreError> {
     let online: Option<bool> = row.get("online");
     let since: Option<i64> = row.get("presence_since");
     Ok(TargetFacts {

@@ -1,0 +1,39 @@
+import type { Counts } from '@/api/types';
+import { useText } from '@/i18n/text';
+
+import { endedCount, notOkCount } from './states';
+
+/** Targets by state as one bar; the words beside it say the same. */
+export function ProgressBar({ counts, className = '' }: { counts: Counts; className?: string }) {
+  const ok = counts.ended.ok ?? 0;
+  const parts = [
+    ['bg-ok-fill', ok],
+    ['bg-bad-fill', notOkCount(counts)],
+    ['bg-accent', counts.running],
+  ] as const;
+  return (
+    <span
+      aria-hidden="true"
+      className={`bg-idle-fill inline-flex h-1.5 overflow-hidden rounded-full ${className}`}
+    >
+      {parts.map(([color, count]) => (
+        <span
+          key={color}
+          className={`${color} h-full transition-[width]`}
+          style={{ width: `${(100 * count) / Math.max(1, counts.targets)}%` }}
+        />
+      ))}
+    </span>
+  );
+}
+
+/** How far an exec is, for a row of a list. */
+export function ExecProgress({ counts }: { counts: Counts }) {
+  const { t } = useText();
+  return (
+    <span className="flex items-center gap-2">
+      <ProgressBar counts={counts} className="w-16 shrink-0" />
+      <span className="mono truncate">{t.execs.of(endedCount(counts), counts.targets)}</span>
+    </span>
+  );
+}

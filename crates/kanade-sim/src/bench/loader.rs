@@ -192,18 +192,9 @@ pub(super) fn result(exec_id: ExecId, pc_id: &PcId) -> (String, Vec<u8>) {
     (subject::result(pc_id, request_id), payload)
 }
 
-/// The broker alone, on the configuration that the backend wrote, but without a disk write per
-/// message: how fast results can be loaded is nobody's promise.
+/// The broker alone, on the configuration that the backend wrote.
 fn start_broker(backend: &Backend) -> Child {
-    let folder = backend.broker_data();
-    let text = std::fs::read_to_string(folder.join("nats-server.conf"));
-    let text = text.expect("a backend that ran has written its broker's configuration");
-    let config = folder.join("load.conf");
-    std::fs::write(
-        &config,
-        text.replace("sync_interval: always", "sync_interval: \"10s\""),
-    )
-    .expect("the folder can be written");
+    let config = backend.broker_data().join("nats-server.conf");
     Command::new(kanade_testkit::nats::binary())
         .arg("--config")
         .arg(config)

@@ -9,11 +9,13 @@
 //! What can't be set up panics, as in a test: there is no figure then.
 
 pub mod catalogue;
+pub mod curve;
 mod exec;
 mod http;
 mod loader;
 mod one_agent;
 mod pages;
+pub mod plot;
 pub mod report;
 mod scene;
 mod simulated;

@@ -72,7 +72,7 @@ async fn up(agents: u64) -> (Stack, Simulated) {
 }
 
 /// Starts a simulated fleet and waits until all of it is in sync and the backend knows.
-async fn join(stack: &Stack, agents: u64) -> Simulated {
+pub(super) async fn join(stack: &Stack, agents: u64) -> Simulated {
     let mut fleet = Simulated::start(agents, &stack.backend.join_file(), &[]);
     let took = fleet.all_live(UP_WITHIN).await;
     stack::until("the backend has all agents online", UP_WITHIN, async || {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,7 +10,7 @@ use clap::Args;
 use kanade_testkit::process::BIN_DIR;
 
 use crate::bench::catalogue::{BENCHES, Bench};
-use crate::bench::{Options, Scene, Taken, report};
+use crate::bench::{Options, Scene, Taken, curve, plot, report};
 use crate::limits;
 
 /// Agents of the largest scene.
@@ -23,6 +24,9 @@ pub(super) struct Arguments {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    /// Draw how costs grow with agents and live commands into this SVG file instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "json"])]
+    curve: Option<PathBuf>,
     /// Runs of each, at least
     #[arg(long, default_value_t = 3, value_name = "NUMBER")]
     runs: usize,
@@ -60,6 +64,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start")?;
+    if let Some(file) = &arguments.curve {
+        let charts = runtime.block_on(curve::measure(&arguments.options()));
+        return std::fs::write(file, plot::draw(&charts))
+            .with_context(|| format!("could not write `{}`", file.display()));
+    }
     let taken = runtime.block_on(measure(arguments, &wanted));
     let text = if arguments.json {
         serde_json::to_string_pretty(&report::json(&wanted, &taken))? + "\n"
@@ -70,11 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure(arguments: &Arguments, wanted: &[Bench]) -> Taken {
-    let options = Options {
-        runs: arguments.runs.max(1),
-        idle: arguments.idle,
-        results: arguments.results,
-    };
+    let options = arguments.options();
     let mut scenes: BTreeMap<Scene, BTreeSet<&str>> = BTreeMap::new();
     for bench in wanted {
         scenes.entry(bench.scene).or_default().insert(bench.name);
@@ -85,6 +90,16 @@ async fn measure(arguments: &Arguments, wanted: &[Bench]) -> Taken {
         scene.measure(&names, &options, &mut taken).await;
     }
     taken
+}
+
+impl Arguments {
+    fn options(&self) -> Options {
+        Options {
+            runs: self.runs.max(1),
+            idle: self.idle,
+            results: self.results,
+        }
+    }
 }
 
 fn named(arguments: &Arguments, bench: &Bench) -> bool {

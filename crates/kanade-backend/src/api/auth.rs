@@ -107,6 +107,16 @@ async fn who(
     }))
 }
 
+/// Whether one who was let in would be let in again, for answers that have no end.
+pub(super) async fn still_holds(state: &ApiState, proof: Proof) -> bool {
+    let Proof::Session { key, .. } = proof else {
+        return true;
+    };
+    // A database that does not answer says nothing of who is signed in.
+    let found = state.fleet.session_find(&key, Utc::now()).await;
+    !matches!(found, Ok(None))
+}
+
 fn session_key(headers: &HeaderMap) -> Option<SessionKey> {
     let cookies = headers.get_all(header::COOKIE).iter();
     cookies

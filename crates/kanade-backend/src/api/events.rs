@@ -1,7 +1,9 @@
 //! `/api/v1/events`: live changes as server-sent events.
+//!
+//! They go on as long as the client wants them, but not longer than the session that asked.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -12,10 +14,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
+use super::auth::{self, Proof};
 use super::extract::Query;
 use super::problem::{Answer, ApiError};
 use crate::changes::{Listener, Topic, TopicError};
-use crate::tasks::Stop;
 
 /// Silence that is broken by a comment, so that both ends notice a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -56,6 +58,7 @@ struct EventQuery {
 async fn event_stream(
     State(state): State<ApiState>,
     Query(query): Query<EventQuery>,
+    proof: Proof,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let topics = topics(&query.topics)?;
@@ -69,7 +72,13 @@ async fn event_stream(
     let listener = state
         .changes
         .listen(topics, last_seen(&headers).or(query.last_event_id));
-    let stream = futures::stream::unfold((listener, state.stop.clone()), next);
+    let follower = Follower {
+        listener,
+        state,
+        proof,
+        asked: Instant::now(),
+    };
+    let stream = futures::stream::unfold(follower, next);
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -79,16 +88,43 @@ async fn event_stream(
     Ok((headers, Body::from_stream(stream)).into_response())
 }
 
-type Step = Option<(Result<Bytes, Infallible>, (Listener, Stop))>;
+/// One who listens.
+struct Follower {
+    listener: Listener,
+    state: ApiState,
+    proof: Proof,
+    /// When it was last looked whether the proof still holds.
+    asked: Instant,
+}
 
-async fn next((mut listener, stop): (Listener, Stop)) -> Step {
-    let text = tokio::select! {
-        biased;
-        () = stop.cancelled() => return None,
-        next = tokio::time::timeout(HEARTBEAT, listener.next()) => next,
-    };
-    let text = text.unwrap_or_else(|_| ":\n\n".to_owned());
-    Some((Ok(Bytes::from(text)), (listener, stop)))
+type Step = Option<(Result<Bytes, Infallible>, Follower)>;
+
+async fn next(mut follower: Follower) -> Step {
+    loop {
+        if follower.asked.elapsed() >= HEARTBEAT && !follower.still_may().await {
+            return None;
+        }
+        let text = tokio::select! {
+            biased;
+            () = follower.state.stop.cancelled() => return None,
+            () = follower.state.signed_out.notified() => {
+                if !follower.still_may().await {
+                    return None;
+                }
+                continue;
+            }
+            next = tokio::time::timeout(HEARTBEAT, follower.listener.next()) => next,
+        };
+        let text = text.unwrap_or_else(|_| ":\n\n".to_owned());
+        return Some((Ok(Bytes::from(text)), follower));
+    }
+}
+
+impl Follower {
+    async fn still_may(&mut self) -> bool {
+        self.asked = Instant::now();
+        auth::still_holds(&self.state, self.proof).await
+    }
 }
 
 fn topics(text: &str) -> Answer<Vec<Topic>> {

@@ -36,6 +36,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use kanade_shared::bootstrap::{Plan, Report};
 use kanade_shared::id::RequestId;
+use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use utoipa::openapi::OpenApi;
@@ -104,6 +105,8 @@ pub(crate) struct Shared {
     rate: limits::Rate,
     agents: limits::Rate,
     guesses: limits::Rate,
+    /// Tells live events to look whether their session is still there.
+    signed_out: Notify,
 }
 
 impl std::ops::Deref for ApiState {
@@ -184,6 +187,7 @@ pub fn router(parts: Parts) -> Router {
         rate: limits::Rate::new(rate),
         agents: limits::Rate::new(rate.saturating_mul(AGENTS_TIMES)),
         guesses: limits::Rate::new(rate),
+        signed_out: Notify::new(),
     }));
     guarded
         .merge(uploads.layer(in_time(UPLOAD_TIME)))

@@ -121,6 +121,7 @@ async fn session_end(
         return Err(ApiError::new(StatusCode::NOT_FOUND, "session.none", title));
     };
     state.fleet.session_end(&key, &operator).await?;
+    state.signed_out.notify_waiters();
     let gone = cookie(&state, "", 0);
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use kanade_backend::api::{self, Answer, ApiError, BrokerDoor, Parts, Token};
+use kanade_backend::api::{self, Answer, ApiError, BrokerDoor, Dashboard, Parts, Token};
 use kanade_backend::changes::{Changes, Topic};
 use kanade_backend::config::Limits;
 use kanade_backend::fleet::{ExecRoom, Fleet, Operator};
@@ -50,8 +50,8 @@ fn gone() -> ApiError {
 }
 
 /// A real API on a free port, over an empty database.
-struct Server {
-    url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     changes: Changes,
     health: Health,
     stop: Stop,
@@ -60,11 +60,16 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default()).await
     }
 
-    async fn start_with(limits: Limits) -> Self {
+    pub(crate) async fn start_with(limits: Limits) -> Self {
+        Self::start_for(Dashboard::default(), limits).await
+    }
+
+    /// With these files for browsers.
+    pub(crate) async fn start_for(dashboard: Dashboard, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("kanade.db")).await.unwrap();
         let changes = Changes::new(store.last_change().await.unwrap());
@@ -78,6 +83,7 @@ impl Server {
             health: health.clone(),
             broker: Arc::new(NoBroker),
             token: Token::new(TOKEN),
+            dashboard,
             limits,
             stop: stop.clone(),
         });
@@ -95,15 +101,15 @@ impl Server {
     }
 
     /// Without the token.
-    fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(TOKEN)
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.ask(Method::GET, path).send().await.unwrap()
     }
 }
@@ -115,7 +121,7 @@ impl Drop for Server {
 }
 
 /// Asserts that the answer is a whole problem with this status, and returns its code and sentence.
-async fn problem(answer: RequestBuilder, status: u16) -> String {
+pub(crate) async fn problem(answer: RequestBuilder, status: u16) -> String {
     let answer = answer.send().await.unwrap();
     let kind = answer.headers()["content-type"]
         .to_str()
@@ -166,7 +172,7 @@ async fn operations(server: &Server) -> Vec<(Method, String, bool)> {
 }
 
 #[tokio::test]
-async fn nothing_but_health_and_description_is_open_to_one_without_the_token() {
+async fn nothing_but_health_description_and_signing_in_is_open_to_one_without_the_token() {
     let server = Server::start().await;
     let mut open = BTreeSet::new();
     for (method, path, wants_token) in operations(&server).await {
@@ -180,14 +186,12 @@ async fn nothing_but_health_and_description_is_open_to_one_without_the_token() {
                 "auth.token: the token is not known here"
             );
         } else {
-            open.insert(path);
+            open.insert(format!("{method} {path}"));
         }
     }
     // This list may only shrink.
-    assert_eq!(
-        open,
-        BTreeSet::from(["/healthz".to_owned(), "/readyz".to_owned()])
-    );
+    let allowed = ["GET /healthz", "GET /readyz", "POST /api/v1/session"];
+    assert_eq!(open, allowed.map(str::to_owned).into());
 }
 
 #[tokio::test]

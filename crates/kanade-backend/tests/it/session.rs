@@ -1,9 +1,10 @@
 //! Signing in to the dashboard as a browser does it: links, cookies, other origins, signing out.
 
+use futures::{FutureExt, StreamExt};
 use kanade_backend::api::Dashboard;
 use kanade_backend::config::Limits;
 use kanade_shared::api::session::{SessionView, SigninLink};
-use kanade_testkit::ports;
+use kanade_testkit::{ports, wait};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::json;
 
@@ -159,6 +160,25 @@ async fn one_who_signs_out_is_out() {
     assert_eq!(rows[0]["object"], rows[1]["object"]);
     let secret = cookie.split_once('=').unwrap().1;
     assert!(!audit.to_string().contains(secret));
+}
+
+#[tokio::test]
+async fn live_events_end_with_the_session_that_asked_for_them() {
+    let server = Server::start().await;
+    let (cookie, other) = (sign_in(&server).await, sign_in(&server).await);
+    let listen = async |cookie: &str| {
+        let asked = page(&server, cookie, Method::GET, "/api/v1/events?topics=agents");
+        let mut stream = asked.send().await.unwrap().bytes_stream();
+        stream.next().await.unwrap().unwrap();
+        stream
+    };
+    let (mut ended, mut goes_on) = (listen(&cookie).await, listen(&other).await);
+    let out = page(&server, &cookie, Method::DELETE, "/api/v1/session");
+    assert_eq!(out.send().await.unwrap().status(), 204);
+    let end = async { while ended.next().await.is_some() {} };
+    let ends = tokio::time::timeout(wait::LONG, end).await;
+    assert!(ends.is_ok(), "the events of one who signed out go on");
+    assert!(goes_on.next().now_or_never().is_none());
 }
 
 #[tokio::test]

@@ -484,8 +484,9 @@ impl Agent {
             return;
         }
         if let Some(client) = self.client() {
-            // A full connection has lost a heartbeat; the next one makes up for it.
-            let sent = client.publish(subject, payload.into());
+            // A full connection has lost a heartbeat; the next one makes up for it. Unconstrained,
+            // since the runtime would have a long batch of agents wait in the middle.
+            let sent = tokio::task::unconstrained(client.publish(subject, payload.into()));
             let _ = futures::FutureExt::now_or_never(sent);
         }
     }

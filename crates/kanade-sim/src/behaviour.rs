@@ -23,7 +23,7 @@ pub struct Wishes {
     /// What a script writes to standard output, such as 400B or 1KiB..2MiB [40B]
     #[arg(long, value_name = "SIZE", value_parser = Amount::parse_size)]
     #[serde(deserialize_with = "amount::size")]
-    pub output: Option<Amount>,
+    pub output_size: Option<Amount>,
     /// Share of runs that end with exit code 1 [0%]
     #[arg(long, value_name = "SHARE")]
     pub failures: Option<Share>,
@@ -62,7 +62,7 @@ pub struct Behaviour {
     /// How long a script runs, in milliseconds.
     pub run_time: Amount,
     /// What a script writes to standard output, in bytes.
-    pub output: Amount,
+    pub output_size: Amount,
     /// Runs that end with exit code 1.
     pub failures: Share,
     /// PCs that lose their network now and then.
@@ -120,7 +120,7 @@ impl Behaviour {
         Self {
             seed: flags.seed.or(file.seed).unwrap_or(1),
             run_time: usual(flags.run_time, file.run_time, Amount::exactly(0)),
-            output: usual(flags.output, file.output, Amount::exactly(40)),
+            output_size: usual(flags.output_size, file.output_size, Amount::exactly(40)),
             failures: share(flags.failures, file.failures),
             roaming: share(flags.roaming, file.roaming),
             away: usual(flags.away, file.away, between(10_000, 60_000)),
@@ -137,7 +137,7 @@ impl Behaviour {
     pub fn run(&self, pc: u32, n: u64) -> ScriptedRun {
         ScriptedRun {
             takes_ms: self.run_time.at(self.draw(pc, n, 1)),
-            output_bytes: self.output.at(self.draw(pc, n, 2)),
+            output_bytes: self.output_size.at(self.draw(pc, n, 2)),
             fails: self.failures.holds(self.draw(pc, n, 3)),
         }
     }
@@ -200,7 +200,7 @@ mod tests {
         Behaviour {
             seed,
             run_time: Amount::between(0, 10_000),
-            output: Amount::between(0, 4_096),
+            output_size: Amount::between(0, 4_096),
             failures: Share::percent(10),
             roaming: Share::percent(50),
             slow_links: Share::percent(20),
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_file_has_the_words_of_the_flags() {
-        let text = "seed: 7\nrun_time: 100ms..2s\noutput: 1KiB\nfailures: 2%\n";
+        let text = "seed: 7\nrun_time: 100ms..2s\noutput_size: 1KiB\nfailures: 2%\n";
         let file: Wishes = serde_saphyr::from_str(text).unwrap();
         let flags = Wishes {
             seed: Some(8),
@@ -254,7 +254,7 @@ mod tests {
         let behaviour = Behaviour::of(flags, file);
         assert_eq!(behaviour.seed, 8);
         assert_eq!(behaviour.run_time, Amount::between(100, 2_000));
-        assert_eq!(behaviour.output, Amount::exactly(1024));
+        assert_eq!(behaviour.output_size, Amount::exactly(1024));
         assert_eq!(behaviour.failures, Share::percent(2));
         assert!(serde_saphyr::from_str::<Wishes>("run-time: 1s").is_err());
     }

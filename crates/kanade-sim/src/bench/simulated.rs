@@ -30,7 +30,7 @@ impl Simulated {
     pub(super) fn start(agents: u64, join: &Path, more: &[&str]) -> Self {
         let program = std::env::current_exe().expect("a running program has a path");
         let mut child = Command::new(program)
-            .args(["agents", "--output-format", "json", "--n"])
+            .args(["agents", "--output", "json", "--n"])
             .arg(agents.to_string())
             .arg("--join")
             .arg(join)

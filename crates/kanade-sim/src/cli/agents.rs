@@ -26,7 +26,7 @@ done once for all agents; the first lines say which.
 Examples:
   kanade-sim agents --n 50 --join DATA/secrets/agent.creds.json
   kanade-sim agents --n 10000 --join agent.creds.json --run-time 1s..20s --failures 2% \\
-      --output 200B..8KiB --roaming 10% --slow-links 20% --seed 7
+      --output-size 200B..8KiB --roaming 10% --slow-links 20% --seed 7
   kanade-sim agents --n 2000 --join agent.creds.json --behaviour office.yaml")]
 pub(super) struct Arguments {
     /// How many agents
@@ -54,9 +54,9 @@ pub(super) struct Arguments {
     /// End after this time instead of at Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     run_for: Option<Duration>,
-    /// How figures are shown
-    #[arg(long, short, default_value = "text")]
-    output_format: Format,
+    /// How figures are shown: text, or json with an object a line
+    #[arg(long, short, default_value = "text", value_name = "FORMAT")]
+    output: Format,
     /// What is logged, such as warn or kanade_sim=debug
     #[arg(long, default_value = "error,async_nats=off", value_name = "FILTER")]
     log: String,
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start")?;
-    let mut screen = Screen::new(arguments.output_format);
+    let mut screen = Screen::new(arguments.output);
     screen.intro(&plan, &join.url, &behaviour)?;
     let fleet = Fleet::start(&plan, join, behaviour)?;
     signals.block_on(watch(&fleet, &plan, arguments.run_for, &mut screen))

@@ -17,9 +17,7 @@ use crate::limits::AGENT_BYTES;
 /// How figures are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// For people
     Text,
-    /// For programs: an object a line
     Json,
 }
 

@@ -75,7 +75,7 @@ async fn a_run_in_progress_is_killed_where_an_operator_says_so() {
 #[tokio::test]
 async fn a_script_that_rides_apart_and_output_that_rides_apart_arrive() {
     let fleet = Fleet::start().await;
-    let _sim = Sim::up(&fleet, "sim", 3, &["--output", "300KiB"]).await;
+    let _sim = Sim::up(&fleet, "sim", 3, &["--output-size", "300KiB"]).await;
     let long = format!("true\n# {}", "x".repeat(20_000));
     let exec = fleet.run(script(&long), &["all"]).await;
     let ended = fleet.backend.ended(exec.exec_id, WITHIN).await;

@@ -13,8 +13,10 @@ import { loadMessages, preferredLanguage, TextProvider } from '@/i18n/text';
 import { followTheme } from '@/lib/theme';
 
 const RETRIES = 3;
+const RELOAD_AT_MOST_MS = 60_000;
 
 followTheme();
+reloadAfterUpdate();
 
 const client = new QueryClient({
   queryCache: new QueryCache({
@@ -44,6 +46,20 @@ async function tradeCode(): Promise<void> {
   history.replaceState(null, '', address);
   await signIn(code).catch((thrown: unknown) => {
     signInFailure.current = toApiError(thrown);
+  });
+}
+
+/**
+ * A chunk that is gone was of an older release: the page is loaded anew, but only once in a
+ * while, since a backend that serves no chunks at all would make a circle of it.
+ */
+function reloadAfterUpdate(): void {
+  const KEY = 'kanade.reloaded';
+  addEventListener('vite:preloadError', (event) => {
+    if (Date.now() - Number(sessionStorage.getItem(KEY)) < RELOAD_AT_MOST_MS) return;
+    event.preventDefault();
+    sessionStorage.setItem(KEY, String(Date.now()));
+    location.reload();
   });
 }
 

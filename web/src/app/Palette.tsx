@@ -145,7 +145,7 @@ function useEntries(typed: string): Entry[] {
   const found = PREFIX.test(text) ? (execs.data?.items ?? []) : [];
   for (const { exec_id: execId, title } of found) {
     const go = () => void navigate({ to: '/execs/$execId', params: { execId } });
-    const label = execId.slice(0, 13);
+    const label = execId.slice(0, 12);
     entries.push({ key: `exec ${execId}`, kind: t.palette.execs, label, note: title, go });
   }
   return entries;

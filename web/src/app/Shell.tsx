@@ -1,7 +1,7 @@
 import { Outlet, useRouterState } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useState } from 'react';
 
-import { useConnection } from '@/api/live';
+import { useConnection, useLive } from '@/api/live';
 import type { SessionView } from '@/api/session';
 import { useText } from '@/i18n/text';
 import { Icon } from '@/ui/Icon';
@@ -22,6 +22,8 @@ const NARROW_KEY = 'kanade.nav.narrow';
 export function Shell({ session }: { session: SessionView }) {
   const { t } = useText();
   const connection = useConnection();
+  // So that there is a connection, and a loss of it is seen, on every page.
+  useLive('execs', [], ignore);
   const [narrow, setNarrow] = useState(localStorage.getItem(NARROW_KEY) === 'yes');
   const [menu, setMenu] = useState(false);
   const [palette, setPalette] = useState(false);
@@ -93,4 +95,8 @@ export function Shell({ session }: { session: SessionView }) {
       )}
     </div>
   );
+}
+
+function ignore(): void {
+  // Pages that show execs listen for themselves.
 }

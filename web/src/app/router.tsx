@@ -5,6 +5,7 @@ import {
   lazyRouteComponent,
 } from '@tanstack/react-router';
 
+import { Broken } from './Broken';
 import { Gate } from './Gate';
 import { NotFound } from './NotFound';
 import { oneOf, optional, text, type RawSearch } from './search';
@@ -151,6 +152,7 @@ export const router = createRouter({
     system,
   ]),
   defaultPreload: 'intent',
+  defaultErrorComponent: Broken,
 });
 
 declare module '@tanstack/react-router' {

@@ -26,7 +26,7 @@ export function FilterChip<T extends string>(props: {
           onChange={(event) => {
             props.onChange(props.options.find(({ value }) => value === event.target.value)?.value);
           }}
-          className="max-w-40 rounded bg-transparent py-1"
+          className="field-sizing-content max-w-40 rounded bg-transparent py-1"
         >
           <option value="" className="bg-bg">
             {t.common.any}

@@ -27,11 +27,7 @@ export interface Failure {
 export function Failed({ failure, onRetry }: { failure: Failure; onRetry?: () => void }) {
   const { t } = useText();
   const unreachable = failure.status === 0 || (failure.status ?? 0) >= 502;
-  const title = unreachable
-    ? t.common.noAnswer
-    : failure.status === 403
-      ? t.common.notAllowed
-      : failure.message;
+  const title = unreachable ? t.common.noAnswer : failure.message;
   const help = unreachable ? t.common.noAnswerHelp : failure.help;
   return (
     <div

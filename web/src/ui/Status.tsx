@@ -28,10 +28,10 @@ const TONES: Record<Tone, string> = {
 /** A state as shape, word and colour. */
 export function Status(props: { tone: Tone; shape: Shape; children: ReactNode }) {
   return (
-    <span className={`inline-flex items-center gap-1 whitespace-nowrap ${TONES[props.tone]}`}>
+    <span className={`inline-flex items-baseline gap-1 whitespace-nowrap ${TONES[props.tone]}`}>
       <svg
         viewBox="0 0 16 16"
-        className="size-3.5 shrink-0"
+        className="size-3.5 shrink-0 self-center"
         fill="none"
         stroke="currentColor"
         strokeWidth={props.shape === 'disc' ? 8 : 2}

@@ -399,6 +399,48 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/v1/session': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /** Who asks, and until when. */
+    get: operations['session_fetch'];
+    put?: never;
+    /**
+     * Signs in: the cookie `kanade_session` stands for the token from then on.
+     * @description It lasts twelve hours after its last use, seven days at most.
+     */
+    post: operations['session_open'];
+    /** Signs out. */
+    delete: operations['session_end'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/v1/signin-links': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Makes a link that signs one browser in, once, within ten minutes.
+     * @description Only for the token: a session that could make links would have no end.
+     */
+    post: operations['signin_link_issue'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/v1/system': {
     parameters: {
       query?: never;
@@ -1594,11 +1636,38 @@ export interface components {
      * @enum {string}
      */
     RunAs: 'system' | 'user' | 'system_gui';
+    /** @description `POST /api/v1/session`: signs in. */
+    SessionRequest: {
+      /** @description The code of a link. */
+      code: string;
+    };
+    /** @description `GET /api/v1/session`: who asks. */
+    SessionView: {
+      /**
+       * Format: date-time
+       * @description When the session ends unless it is used before; absent for a token, which has no end.
+       */
+      expires_at?: string | null;
+      /** @description Account id in whose name requests are made. */
+      operator: string;
+    };
     /**
      * @description Interpreter of a script.
      * @enum {string}
      */
     Shell: 'sh' | 'bash' | 'pwsh' | 'powershell' | 'cmd';
+    /** @description Answer of `POST /api/v1/signin-links`: a link that signs one browser in, once. */
+    SigninLink: {
+      /** @description The code alone, for `POST /api/v1/session`. */
+      code: string;
+      /**
+       * Format: date-time
+       * @description Until when it is good.
+       */
+      expires_at: string;
+      /** @description The dashboard's address with the code in it. */
+      url: string;
+    };
     /** @description How fresh an agent's knowledge of the fleet must be before it starts a command. */
     Staleness:
       | {
@@ -2840,6 +2909,126 @@ export interface operations {
           [name: string]: unknown;
         };
         content?: never;
+      };
+      /** @description Why it could not be done */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  session_fetch: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Who it is */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['SessionView'];
+        };
+      };
+      /** @description Why it could not be done */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  session_open: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['SessionRequest'];
+      };
+    };
+    responses: {
+      /** @description Signed in */
+      200: {
+        headers: {
+          /** @description The session; no script can read it */
+          'Set-Cookie'?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['SessionView'];
+        };
+      };
+      /** @description Why it could not be done */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  session_end: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Signed out */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Why it could not be done */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  signin_link_issue: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The link */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['SigninLink'];
+        };
       };
       /** @description Why it could not be done */
       default: {

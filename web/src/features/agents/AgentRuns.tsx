@@ -57,7 +57,7 @@ function columns(t: Messages, format: Format): readonly Column<ResultView>[] {
           params={{ execId: result.exec_id }}
           className={`link ${result.job_id == null ? 'mono' : ''}`}
         >
-          {result.job_id ?? result.exec_id.slice(0, 13)}
+          {result.job_id ?? result.exec_id.slice(0, 12)}
         </Link>
       ),
     },

@@ -10,7 +10,7 @@ import { Time } from '@/ui/Time';
 /** What was asked for, by whom, and how the command line continues. */
 export function DetailsTab({ exec }: { exec: ExecView }) {
   const { t, format } = useText();
-  const short = exec.exec_id.slice(0, 13);
+  const short = exec.exec_id.slice(0, 12);
   return (
     <div className="flex max-w-4xl flex-col gap-6 p-4 md:p-6">
       <Facts

@@ -103,15 +103,23 @@ function columns(t: Messages): readonly Column<TargetView>[] {
       cell: (target) => (
         <span className="inline-flex items-center gap-1.5">
           <TargetStatus target={target} />
-          {target.why != null && <Why text={whyText(target, t)} />}
+          {target.why != null && (
+            <span className="md:hidden">
+              <Why text={whyText(target, t)} />
+            </span>
+          )}
         </span>
       ),
     },
     {
       id: 'why',
-      title: t.common.why,
+      title: t.exec.why,
       from: 'md',
-      cell: (target) => <span className="text-muted">{whyText(target, t)}</span>,
+      cell: (target) => (
+        <span className="text-muted" title={whyText(target, t)}>
+          {whyText(target, t)}
+        </span>
+      ),
     },
     {
       id: 'exit',

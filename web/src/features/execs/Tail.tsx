@@ -17,7 +17,9 @@ const ASK_EVERY_MS = 20_000;
 export function Tail({ requestId }: { requestId: string }) {
   const { t } = useText();
   const [text, setText] = useState(NOTHING);
-  useLive(`tail:${requestId}`, [], (events) => {
+  // Asked again when the connection begins to hear the topic: what came before is lost.
+  const queryKey = ['tail', requestId];
+  useLive(`tail:${requestId}`, [queryKey], (events) => {
     setText((before) =>
       events.reduce(
         (now, event) => (event.kind === 'tail' ? addChunk(now, event.chunk) : now),
@@ -26,7 +28,7 @@ export function Tail({ requestId }: { requestId: string }) {
     );
   });
   const asked = useQuery({
-    queryKey: ['tail', requestId],
+    queryKey,
     queryFn: async () => {
       await askTail(requestId);
       return true;

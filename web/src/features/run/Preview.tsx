@@ -12,7 +12,7 @@ export function Preview({ preview, nobody }: { preview: PreviewState; nobody: bo
   const { t, format } = useText();
   const { shown, error } = preview;
   return (
-    <Section title={t.run.where}>
+    <Section title={t.run.whom}>
       <div role="status" className="flex flex-col gap-2">
         {nobody ? (
           <p>{t.run.nobody}</p>

@@ -33,21 +33,27 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         steps.run("tidy", || tidy::run(workspace).map(|()| Passed::Whole));
         steps.run("deny", || deny(workspace));
         steps.run("advisories", || advisories(workspace));
+        // Before all that builds the backend, which it goes into.
+        steps.run("web", || web::check(workspace));
         steps.run("clippy", || {
             shown(
                 cargo()
                     .args(["clippy", "--quiet", "--workspace", "--all-targets"])
                     .args(locked())
-                    .args(["--", "-D", "warnings"]),
+                    .args(["--", "-D", "warnings"])
+                    .envs(embedding(workspace)),
             )
         });
     }
     let whole = arguments.filters.is_empty();
-    if whole {
-        // Before the build, which puts it into the backend.
-        steps.run("web", || web::check(workspace));
-    }
-    let built = steps.run("build", || build(workspace));
+    let built = steps.run("build", || {
+        shown(
+            cargo()
+                .args(["build", "--quiet", "--workspace", "--all-targets"])
+                .args(locked())
+                .envs(embedding(workspace)),
+        )
+    });
     steps.run("tests", || {
         after_build(built, || tests(workspace, &arguments.filters))
     });
@@ -80,18 +86,11 @@ fn after_build(built: bool, act: impl FnOnce() -> Result<Passed>) -> Result<Pass
     act()
 }
 
-/// In CI with the dashboard inside, as in a release; elsewhere a change of a page would build the
-/// backend again.
-fn build(workspace: &Workspace) -> Result<Passed> {
-    let mut command = cargo();
-    command
-        .args(["build", "--quiet", "--workspace", "--all-targets"])
-        .args(locked());
-    if in_ci() {
-        let (name, value) = Web::find(workspace)?.embedding()?;
-        command.env(name, value);
-    }
-    shown(&mut command)
+/// In CI the backend is built with the dashboard inside, as in a release; elsewhere a change of a
+/// page would build it again. The same for every build: another one builds it again, too.
+fn embedding(workspace: &Workspace) -> Option<(&'static str, String)> {
+    let web = Web::find(workspace).ok().filter(|_| in_ci())?;
+    web.embedding().ok()
 }
 
 fn shown(command: &mut Command) -> Result<Passed> {
@@ -145,6 +144,7 @@ fn tests(workspace: &Workspace, filters: &[String]) -> Result<Passed> {
         .current_dir(workspace.root())
         .args(["nextest", "run", "--workspace", "--cargo-quiet"])
         .args(filters)
+        .envs(embedding(workspace))
         .env("KANADE_BIN_DIR", programs)
         .env(OWN_NATS_SERVER, nats_server.path);
     shown(&mut command)

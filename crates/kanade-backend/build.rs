@@ -21,18 +21,19 @@ fn main() -> io::Result<()> {
     let folder =
         PathBuf::from(variable("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../../web/dist");
     let release = variable("PROFILE").is_some_and(|profile| profile == "release");
+    let out = PathBuf::from(variable("OUT_DIR").unwrap_or_default());
     let table = if release || variable(EMBED).is_some() {
-        format!("Some(&[{}])", entries(&folder)?)
+        format!("Some(&[{}])", entries(&folder, &out)?)
     } else {
         "None".to_owned()
     };
-    let out = PathBuf::from(variable("OUT_DIR").unwrap_or_default()).join("dashboard.rs");
     let text = format!("pub(super) const EMBEDDED: Option<&[(&str, &[u8])]> = {table};\n");
-    fs::write(out, text)
+    fs::write(out.join("dashboard.rs"), text)
 }
 
-/// A line for each file below `folder`: its path in an address, and its bytes.
-fn entries(folder: &Path) -> io::Result<String> {
+/// A line for each file below `folder`: its path in an address, and its bytes. They are copied, so
+/// that a dashboard that is being built at the same time cannot take them away.
+fn entries(folder: &Path, out: &Path) -> io::Result<String> {
     let mut lines = String::new();
     // Cargo would take a folder that is not there for one that always changes.
     if !folder.is_dir() {
@@ -43,12 +44,14 @@ fn entries(folder: &Path) -> io::Result<String> {
     let mut files = Vec::new();
     walk(&folder, &mut files)?;
     files.sort();
-    for file in files {
-        let path = file.strip_prefix(&folder).unwrap_or(&file);
+    for (number, file) in files.iter().enumerate() {
+        let path = file.strip_prefix(&folder).unwrap_or(file);
         let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
         let path = parts.join("/");
+        let copy = out.join(format!("dashboard-{number}"));
+        fs::copy(file, &copy)?;
         // Writing to a string cannot fail.
-        let _ = writeln!(lines, "({path:?}, include_bytes!({file:?})),");
+        let _ = writeln!(lines, "({path:?}, include_bytes!({copy:?})),");
     }
     Ok(lines)
 }

@@ -265,6 +265,7 @@ fn extended(session: &SessionRow, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::tests::World;
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
@@ -305,6 +306,47 @@ mod tests {
             extended(&session(days(7)), days(7) - TimeDelta::minutes(1)),
             None
         );
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_when_it_was_not_used_for_long_and_after_a_week_in_any_case() {
+        let world = World::of(0).await;
+        let (code, _) = world.fleet.signin_link_issue(&world.by).await.unwrap();
+        let (token, session) = world.fleet.session_open(&code).await.unwrap();
+        let key = SessionKey::of_cookie(token.reveal()).unwrap();
+        let began = session.expires_at - IDLE;
+        let found = async |hours: i64| {
+            let now = began + TimeDelta::hours(hours);
+            world.fleet.session_find(&key, now).await.unwrap()
+        };
+        assert!(found(12).await.is_none(), "not used for twelve hours");
+        for hours in (11..7 * 24).step_by(11) {
+            let session = found(hours).await.unwrap();
+            assert!(session.expires_at <= began + LONGEST);
+        }
+        assert!(
+            found(7 * 24).await.is_none(),
+            "used all the time, for a week"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_link_that_expired_makes_no_session_and_is_forgotten_in_the_end() {
+        let world = World::of(0).await;
+        let stale = |age| Utc::now() - age;
+        let mut tx = world.store.begin().await.unwrap();
+        for (code, age) in [("late", TimeDelta::minutes(1)), ("old", TimeDelta::days(2))] {
+            tx.signin_link_insert(&hash(code), "local", stale(age))
+                .await
+                .unwrap();
+        }
+        tx.commit().await.unwrap();
+        let refused = async |code: &str| world.fleet.session_open(code).await.err().unwrap().code();
+        assert_eq!(refused("late").await, "signin.expired");
+        assert_eq!(refused("old").await, "signin.expired");
+        world.fleet.signin_link_issue(&world.by).await.unwrap();
+        assert_eq!(refused("old").await, "signin.unknown");
+        assert_eq!(refused("late").await, "signin.expired");
     }
 
     #[test]

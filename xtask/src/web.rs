@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::process::{run_captured, run_shown};
-use crate::steps::Passed;
+use crate::steps::{Passed, Steps};
 use crate::test::in_ci;
 use crate::tools::on_path;
 use crate::up;
@@ -48,7 +48,10 @@ pub(crate) struct Arguments {
     /// Make the client anew from the backend's OpenAPI document first
     #[arg(long)]
     generate: bool,
-    /// Then try its pages in a browser, against a fleet of two
+    /// Check its types, style and logic, and that its client is the API's
+    #[arg(long)]
+    check: bool,
+    /// Try its pages in a browser, against a fleet of two
     #[arg(long)]
     e2e: bool,
 }
@@ -69,13 +72,23 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         "web/dist is {}",
         if built { "built" } else { "as its sources are" }
     );
-    if arguments.e2e {
-        up::build(false, None)?;
-        if let Passed::NotChecked(reason) = e2e::run(workspace)? {
-            println!("not checked: {reason}");
-        }
+    if !arguments.check && !arguments.e2e {
+        return Ok(());
     }
-    Ok(())
+    let mut steps = Steps::default();
+    if arguments.check {
+        steps.run("web", || check(workspace));
+    }
+    let built = steps.run("build", || {
+        up::build(false, None).map(|_took| Passed::Whole)
+    });
+    if built && arguments.check {
+        steps.run("web client", || client(workspace));
+    }
+    if built && arguments.e2e {
+        steps.run("web e2e", || e2e::run(workspace));
+    }
+    steps.finish()
 }
 
 /// The front end's folder, and the programs that build it.

@@ -39,7 +39,7 @@ impl ExecListener {
             rest: BytesMut::new(),
         };
         // The first event says that listening has begun.
-        listener.next_line().await;
+        while !listener.next_line().await.starts_with(b"data: ") {}
         listener
     }
 

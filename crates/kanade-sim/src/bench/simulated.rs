@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use kanade_testkit::process::program;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -28,8 +29,7 @@ pub(super) struct Simulated {
 
 impl Simulated {
     pub(super) fn start(agents: u64, join: &Path, more: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("a running program has a path");
-        let mut child = Command::new(program)
+        let mut child = Command::new(program("kanade-sim"))
             .args(["agents", "--output", "json", "--n"])
             .arg(agents.to_string())
             .arg("--join")
@@ -39,7 +39,7 @@ impl Simulated {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("this program can be started again");
+            .expect("this program can be started");
         let out = child.stdout.take().expect("standard output is piped");
         let (told, lines) = watch::channel(Line::default());
         tokio::spawn(async move {

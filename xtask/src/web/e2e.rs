@@ -3,8 +3,7 @@
 //! The fleet gets a folder of its own below `target/` and free ports; its logs stay there when
 //! something fails. Which tests there are is the front end's; they find the fleet by
 //! `KANADE_E2E_URL`, sign in by the link in `KANADE_E2E_SIGNIN`, or make more links with the token
-//! in `KANADE_E2E_TOKEN`. The browser is in `KANADE_E2E_CHROMIUM`; without it Playwright takes its
-//! own.
+//! in `KANADE_E2E_TOKEN`. The browser is Debian's, or the one that Playwright has fetched for itself.
 
 use std::fs;
 use std::io;
@@ -20,7 +19,6 @@ use crate::process::{run_captured, run_shown};
 use crate::stack::{AgentPlan, Plan, Ports, Stack};
 use crate::steps::Passed;
 use crate::test::in_ci;
-use crate::tools::on_path;
 use crate::workspace::Workspace;
 use crate::{debian, tools, up};
 
@@ -37,8 +35,8 @@ const AGENTS: [AgentPlan; 2] = [
 /// How long the agents may take to be a part of the fleet.
 const JOIN_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// What the browser is called where it comes from a package.
-const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+/// The system's browser, which Playwright's settings name, too.
+const CHROMIUM: &str = "/usr/bin/chromium";
 const DEBIAN_PACKAGE: &str = "chromium";
 
 /// Runs the browser tests; the programs and the dashboard are built.
@@ -51,12 +49,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Passed> {
         Err(error) if in_ci() => return Err(error),
         Err(error) => return Ok(Passed::NotChecked(error.to_string())),
     };
-    let mut browser = browser();
-    if matches!(browser, Browser::None) && in_ci() && debian::has_apt() {
+    if !has_browser() && in_ci() && debian::has_apt() {
         debian::install(&[DEBIAN_PACKAGE]).context("could not install the browser")?;
-        browser = self::browser();
     }
-    if matches!(browser, Browser::None) {
+    if !has_browser() {
         let help = "no Chromium here (`apt-get install chromium`, or `npx playwright install chromium` in `web/`)";
         if in_ci() {
             bail!("{help}");
@@ -83,9 +79,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Passed> {
         .env("KANADE_E2E_URL", plan.url())
         .env("KANADE_E2E_SIGNIN", up::signin_link(&plan)?)
         .env("KANADE_E2E_TOKEN", token.trim());
-    if let Browser::Of(path) = browser {
-        command.env("KANADE_E2E_CHROMIUM", path);
-    }
     let outcome = run_shown(&mut command)
         .with_context(|| format!("the fleet's logs are in `{}`", plan.logs().display()));
     stack.stop();
@@ -99,18 +92,8 @@ fn has_tests(folder: &Path) -> bool {
         .any(|name| name.ends_with(".spec.ts") || name.ends_with(".test.ts"))
 }
 
-enum Browser {
-    Of(PathBuf),
-    /// One that Playwright has fetched for itself.
-    Own,
-    None,
-}
-
-fn browser() -> Browser {
-    if let Some(path) = BROWSERS.iter().find_map(|name| on_path(name)) {
-        return Browser::Of(path);
-    }
-    // Where it keeps them on Linux, macOS and Windows.
+fn has_browser() -> bool {
+    // Where Playwright keeps its own on Linux, macOS and Windows.
     let caches = [
         ("HOME", ".cache/ms-playwright"),
         ("HOME", "Library/Caches/ms-playwright"),
@@ -120,7 +103,7 @@ fn browser() -> Browser {
         let root = std::env::var_os(variable).map(PathBuf::from);
         root.is_some_and(|root| has_chromium(&root.join(folder)))
     });
-    if own { Browser::Own } else { Browser::None }
+    own || Path::new(CHROMIUM).is_file()
 }
 
 fn has_chromium(folder: &Path) -> bool {

@@ -141,6 +141,10 @@ async fn start(
     let tails = Tails::default();
     flow::spawn(&tasks, &flow, &tails, way.system().await?);
 
+    let dashboard = Dashboard::built_in().at(config.dashboard.url.clone());
+    if !dashboard.is_there() {
+        info!("this program was built without the dashboard");
+    }
     let router = api::router(api::Parts {
         fleet,
         changes,
@@ -148,7 +152,7 @@ async fn start(
         health,
         broker: Arc::new(Door::new(flow, tails, way.sizing(pcs))),
         token: Token::new(&token),
-        dashboard: Dashboard::built_in().at(config.dashboard.url.clone()),
+        dashboard,
         limits: config.limits.clone(),
         stop: live.clone(),
     });

@@ -11,7 +11,7 @@ pub(crate) mod service;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -110,9 +110,7 @@ impl OnlyOne {
             File::create(&path).with_context(|| format!("could not make `{}`", path.display()))?;
         match file.try_lock() {
             Ok(()) => {
-                let logs = workspace.log();
-                Service::stop_leftover("agent", &logs, AGENT_STOPS_WITHIN);
-                Service::stop_leftover("backend", &logs, BACKEND_STOPS_WITHIN);
+                stop_leftovers(&workspace.log(), &[AgentPlan::THIS_PC]);
                 Ok(Self(file))
             }
             Err(TryLockError::WouldBlock) => bail!(
@@ -123,6 +121,14 @@ impl OnlyOne {
             }
         }
     }
+}
+
+/// Stops what a killed run left behind that had its logs here.
+pub(crate) fn stop_leftovers(logs: &Path, agents: &[AgentPlan]) {
+    for agent in agents {
+        Service::stop_leftover(agent.name, logs, AGENT_STOPS_WITHIN);
+    }
+    Service::stop_leftover("backend", logs, BACKEND_STOPS_WITHIN);
 }
 
 impl Plan<'_> {

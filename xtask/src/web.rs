@@ -172,7 +172,9 @@ impl Web {
             return Ok(false);
         }
         run_captured(self.npm().args(["ci", "--no-audit", "--no-fund"]))
-            .context("could not install the dashboard's packages: is the registry reachable?")?;
+            .context(
+                "could not install the dashboard's packages (is the registry reachable? `cargo xtask up --no-dashboard` goes without)",
+            )?;
         stamp.set()?;
         Ok(true)
     }

@@ -177,7 +177,9 @@ mod leftover {
         }
     }
 
+    /// `agent-2` is an agent.
     fn is_ours(name: &str, process: i32) -> bool {
+        let name = name.split('-').next().unwrap_or(name);
         let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
         let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
         String::from_utf8_lossy(program).ends_with(&format!("kanade-{name}"))

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::Web;
 use crate::process::{run_captured, run_shown};
-use crate::stack::{AgentPlan, Plan, Ports, Stack};
+use crate::stack::{AgentPlan, Plan, Ports, Stack, stop_leftovers};
 use crate::steps::Passed;
 use crate::test::in_ci;
 use crate::workspace::Workspace;
@@ -61,6 +62,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Passed> {
     }
     let nats_server = tools::nats_server(workspace)?;
     let home = workspace.target().join("web-e2e");
+    stop_leftovers(&home.join("log"), &AGENTS);
     remove(&home)?;
     let plan = Plan {
         workspace,
@@ -70,19 +72,27 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Passed> {
         nats_server: nats_server.path,
         agents: AGENTS.into(),
     };
+    // From here on Ctrl-C ends the browser's program, and then we end the fleet.
+    let stop = up::stop_requests()?;
     let mut stack = plan.start()?;
-    wait_for_agents(&plan, &mut stack)?;
+    let outcome = wait_for_agents(&plan, &mut stack, &stop).and_then(|()| try_pages(&web, &plan));
+    stack.stop();
+    if stop.load(Ordering::Relaxed) {
+        bail!("stopped");
+    }
+    outcome.map(|()| Passed::Whole)
+}
+
+fn try_pages(web: &Web, plan: &Plan<'_>) -> Result<()> {
     let token = fs::read_to_string(plan.token_file()).context("could not read the API's token")?;
     let mut command = web.program("@playwright/test/cli.js");
     command
         .arg("test")
         .env("KANADE_E2E_URL", plan.url())
-        .env("KANADE_E2E_SIGNIN", up::signin_link(&plan)?)
+        .env("KANADE_E2E_SIGNIN", up::signin_link(plan)?)
         .env("KANADE_E2E_TOKEN", token.trim());
-    let outcome = run_shown(&mut command)
-        .with_context(|| format!("the fleet's logs are in `{}`", plan.logs().display()));
-    stack.stop();
-    outcome.map(|()| Passed::Whole)
+    run_shown(&mut command)
+        .with_context(|| format!("the fleet's logs are in `{}`", plan.logs().display()))
 }
 
 fn has_tests(folder: &Path) -> bool {
@@ -123,13 +133,16 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-fn wait_for_agents(plan: &Plan<'_>, stack: &mut Stack) -> Result<()> {
+fn wait_for_agents(plan: &Plan<'_>, stack: &mut Stack, stop: &AtomicBool) -> Result<()> {
     let until = Instant::now() + JOIN_WITHIN;
     loop {
         stack.must_run()?;
         let answer = run_captured(plan.cli().args(["get", "agents", "-o", "json"]))?;
         if online(&answer) == AGENTS.len() {
             return Ok(());
+        }
+        if stop.load(Ordering::Relaxed) {
+            bail!("stopped before the agents had joined");
         }
         if Instant::now() > until {
             let logs = plan.logs();

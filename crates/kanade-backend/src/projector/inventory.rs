@@ -4,15 +4,15 @@
 //! first, and whoever enrols a PC looks there; whichever comes second finds what it needs.
 
 use std::collections::BTreeMap;
-use std::future::IntoFuture;
 
 use async_nats::jetstream;
-use futures::future::try_join_all;
+use chrono::DateTime;
 use kanade_shared::id::{JobId, PcId};
 use kanade_shared::wire::inventory::{HARDWARE, Hardware};
 
 use super::Applied;
 use super::reader::Stored;
+use crate::publisher::kept::{self, Outgoing};
 use crate::store::positions::DeadLetter;
 use crate::store::{StoreError, Tx};
 
@@ -82,14 +82,12 @@ fn hardware(message: &Stored) -> Result<Option<Hardware>, String> {
 /// # Errors
 /// What the broker or the connection said.
 pub async fn copy(js: &jetstream::Context, facts: &Facts<'_>) -> Result<(), async_nats::Error> {
-    let mut acks = Vec::with_capacity(facts.newest.len());
-    for (pc_id, (_, message)) in &facts.newest {
-        let sent = js
-            .publish(bucket_key(pc_id), message.payload.clone())
-            .await?;
-        acks.push(sent.into_future());
-    }
-    try_join_all(acks).await?;
+    let newest = facts.newest.iter();
+    let copies: Vec<Outgoing> = newest
+        .map(|(pc_id, (_, message))| Outgoing::plain(bucket_key(pc_id), message.payload.clone()))
+        .collect();
+    // None of them has a condition or an expiry, which are what the time is for.
+    kept::publish(js, &copies, DateTime::UNIX_EPOCH).await?;
     Ok(())
 }
 

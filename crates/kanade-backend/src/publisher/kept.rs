@@ -2,7 +2,6 @@
 //! flight together.
 
 use std::collections::BTreeSet;
-use std::future::IntoFuture;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -14,6 +13,8 @@ use futures::{StreamExt, TryStreamExt};
 
 /// Reads that are in flight together.
 const READS_IN_FLIGHT: usize = 256;
+/// Publishes that are in flight together.
+const PUBLISHES_IN_FLIGHT: usize = 1024;
 
 /// The newest message on a subject.
 #[derive(Debug, Clone)]
@@ -177,8 +178,11 @@ pub enum Published {
     Conflict,
 }
 
-/// Publishes all of them, waiting for the acknowledgements together; the answers are in the
-/// order of the messages.
+/// Publishes all of them, some at the same time; the answers are in the order of the messages.
+///
+/// Each message waits for its own acknowledgement before it counts as done. The context gives out
+/// a limited number of places for acknowledgements, so one who took many places and waited for
+/// more would stand in the way of others who do the same, for ever.
 ///
 /// # Errors
 /// The first thing that the broker or the connection said, other than a conflict. Others may
@@ -188,24 +192,27 @@ pub async fn publish(
     messages: &[Outgoing],
     now: DateTime<Utc>,
 ) -> Result<Vec<Published>, PublishError> {
-    let mut acks = Vec::with_capacity(messages.len());
-    for message in messages {
-        let headers = message.headers(now);
-        let sent =
-            js.publish_with_headers(message.subject.clone(), headers, message.payload.clone());
-        acks.push(sent.await?);
-    }
-    let mut published = Vec::with_capacity(acks.len());
-    for ack in acks {
-        match ack.into_future().await {
-            Ok(ack) => published.push(Published::Stored(ack.sequence)),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
-                published.push(Published::Conflict);
-            }
-            Err(error) => return Err(error),
+    futures::stream::iter(messages.to_vec())
+        .map(|message| publish_one(js.clone(), message, now))
+        .buffered(PUBLISHES_IN_FLIGHT)
+        .try_collect()
+        .await
+}
+
+async fn publish_one(
+    js: jetstream::Context,
+    message: Outgoing,
+    now: DateTime<Utc>,
+) -> Result<Published, PublishError> {
+    let headers = message.headers(now);
+    let sent = js.publish_with_headers(message.subject, headers, message.payload);
+    match sent.await?.await {
+        Ok(ack) => Ok(Published::Stored(ack.sequence)),
+        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+            Ok(Published::Conflict)
         }
+        Err(error) => Err(error),
     }
-    Ok(published)
 }
 
 #[cfg(test)]

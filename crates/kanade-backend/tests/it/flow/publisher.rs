@@ -294,3 +294,34 @@ async fn a_document_that_would_be_too_large_lists_its_oldest_commands_and_the_re
     assert_eq!(world.flow.counters.oversized.get(), 1);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn many_messages_of_several_publishers_never_wait_for_each_other_for_ever() {
+    let nats = kanade_testkit::nats::Nats::start().await;
+    kanade_shared::bootstrap::ensure_jetstream_resources(&nats.jetstream().await)
+        .await
+        .unwrap();
+    // Places for acknowledgements: fewer than either wants, as 5,000 are with 10,000 PCs.
+    let js = async_nats::jetstream::ContextBuilder::new()
+        .max_ack_inflight(8)
+        .build(nats.client().await);
+    let messages = |kind: &str| -> Vec<kept::Outgoing> {
+        let key = |n| format!("$KV.agents_state.{kind}-{n}");
+        (0..200)
+            .map(|n| kept::Outgoing::plain(key(n), "{}"))
+            .collect()
+    };
+    let (one, other) = (messages("one"), messages("other"));
+    let now = chrono::Utc::now();
+    let both = async {
+        tokio::join!(
+            kept::publish(&js, &one, now),
+            kept::publish(&js, &other, now)
+        )
+    };
+    let (one, other) = tokio::time::timeout(wait::LONG, both)
+        .await
+        .expect("both end");
+    assert_eq!(one.unwrap().len(), 200);
+    assert_eq!(other.unwrap().len(), 200);
+}

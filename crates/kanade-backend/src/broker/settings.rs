@@ -47,8 +47,9 @@ pub(super) fn render(layout: &Layout<'_>) -> String {
     line(format!("  store_dir: {}", path("store")));
     line(format!("  max_file_store: {}", layout.max_file_store));
     line(format!("  max_memory_store: {MAX_MEMORY_STORE}"));
-    // What is acknowledged is on the disk, also after a power cut.
-    line("  sync_interval: always".into());
+    // What is acknowledged is with the system, so a killed broker loses nothing. A power cut may
+    // take the last second: the database has published it or asks the agents for it again.
+    line("  sync_interval: \"1s\"".into());
     line("}".into());
     line("system_account: SYS".into());
     line("accounts {".into());
@@ -111,7 +112,7 @@ mod tests {
           store_dir: "/var/lib/kanade/broker/store"
           max_file_store: 10737418240
           max_memory_store: 268435456
-          sync_interval: always
+          sync_interval: "1s"
         }
         system_account: SYS
         accounts {

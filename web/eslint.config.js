@@ -38,8 +38,11 @@ export default tseslint.config(
                 'error',
                 { ignoreArrowShorthand: true },
             ],
-            // What scrolls has to be reachable by keyboard, and is a named region for that.
-            'jsx-a11y/no-noninteractive-tabindex': ['error', { tags: [], roles: ['region'] }],
+            // What scrolls has to be reachable by keyboard, and has a name for that.
+            'jsx-a11y/no-noninteractive-tabindex': [
+                'error',
+                { tags: [], roles: ['region', 'group'] },
+            ],
             // The virtualizer keeps its own state; nothing here is compiled or memoised around it.
             'react-hooks/incompatible-library': 'off',
         },

@@ -1,4 +1,4 @@
-import { type QueryKey, useQueryClient } from '@tanstack/react-query';
+import { type QueryClient, type QueryKey, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useEffectEvent, useState, useSyncExternalStore } from 'react';
 
 import { Live } from '@/lib/live/live';
@@ -30,7 +30,7 @@ export function useLive(
     keys.some((queryKey) => client.isFetching({ queryKey, type: 'active' }) > 0),
   );
   const readAgain = useEffectEvent(() => {
-    for (const queryKey of keys) void client.invalidateQueries({ queryKey });
+    for (const queryKey of keys) void reread(client, queryKey);
   });
   useEffect(() => {
     let held: LiveEvent[] = [];
@@ -57,6 +57,17 @@ export function useLive(
       stop();
     };
   }, [topic]);
+}
+
+/**
+ * Reads queries again. A first answer that is on its way can't be called off, and may be older
+ * than what it has to be newer than: then once more after it.
+ */
+async function reread(client: QueryClient, queryKey: QueryKey): Promise<void> {
+  const onTheirWay = client.getQueryCache().findAll({ queryKey, fetchStatus: 'fetching' });
+  const first = onTheirWay.some((query) => query.state.data === undefined);
+  await client.invalidateQueries({ queryKey });
+  if (first) await client.invalidateQueries({ queryKey });
 }
 
 /** How this tab stands with the backend. */

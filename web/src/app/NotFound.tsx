@@ -1,15 +1,18 @@
 import { Link } from '@tanstack/react-router';
 
 import { useText } from '@/i18n/text';
-import { Empty } from '@/ui/States';
+import { Page } from '@/ui/Page';
 
 export function NotFound() {
   const { t } = useText();
   return (
-    <Empty title={t.app.unknownPage} help={t.app.unknownPageHelp}>
-      <Link to="/" className="link">
-        {t.app.toOverview}
-      </Link>
-    </Empty>
+    <Page title={t.app.unknownPage}>
+      <div className="flex flex-col gap-2 p-4 md:p-6">
+        <p>{t.app.unknownPageHelp}</p>
+        <Link to="/" className="link">
+          {t.app.toOverview}
+        </Link>
+      </div>
+    </Page>
   );
 }

@@ -38,7 +38,7 @@ export function Command({ text }: { text: string }) {
     <div className="border-line bg-raised flex items-center gap-2 rounded border py-1 pr-1 pl-3">
       <code
         tabIndex={0}
-        role="region"
+        role="group"
         aria-label={t.common.command}
         className="mono grow overflow-x-auto py-1 whitespace-pre"
       >

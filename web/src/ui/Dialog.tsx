@@ -28,7 +28,7 @@ export function Dialog(props: {
       onClick={(event) => {
         if (event.target === event.currentTarget) props.onClose();
       }}
-      className="border-line bg-bg text-text w-[min(36rem,calc(100vw-2rem))] rounded-lg border shadow-xl"
+      className="border-line bg-bg text-text mt-[12vh] w-[min(36rem,calc(100vw-2rem))] rounded-lg border shadow-xl"
     >
       <div className={props.bare === true ? '' : 'flex flex-col gap-3 p-4'}>
         <h2 id={titleId} className={props.bare === true ? 'sr-only' : 'text-base font-semibold'}>

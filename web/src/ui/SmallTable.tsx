@@ -16,7 +16,7 @@ export function SmallTable<T>(props: {
   keyOf: (row: T) => string;
 }) {
   const cell = (column: SmallColumn<T>) =>
-    `border-line border-b py-1.5 pr-4 align-top ${column.number === true ? 'mono text-right' : 'text-left'} ${column.wide === true ? 'max-md:hidden' : ''}`;
+    `border-line border-b py-1.5 pr-4 align-top ${column.number === true ? 'text-right' : 'text-left'} ${column.wide === true ? 'max-md:hidden' : ''}`;
   return (
     <div className="overflow-x-auto" tabIndex={0} role="region" aria-label={props.name}>
       <table className="w-full">
@@ -37,7 +37,10 @@ export function SmallTable<T>(props: {
           {props.rows.map((row) => (
             <tr key={props.keyOf(row)}>
               {props.columns.map((column) => (
-                <td key={column.title} className={cell(column)}>
+                <td
+                  key={column.title}
+                  className={`${cell(column)} ${column.number === true ? 'mono' : ''}`}
+                >
                   {column.cell(row)}
                 </td>
               ))}

@@ -75,8 +75,12 @@ export function AgentFacts({ agent }: { agent: AgentView }) {
                 t.agent.networks,
                 <ul key="networks">
                   {hardware.networks?.map((network) => (
-                    <li key={network.name} className="mono break-all">
-                      {network.name} {network.mac} {network.addresses?.join(' ')}
+                    <li key={network.name} className="mono flex flex-wrap gap-x-3">
+                      <span>{network.name}</span>
+                      <span className="text-muted">{network.mac}</span>
+                      {network.addresses?.map((address) => (
+                        <span key={address}>{address}</span>
+                      ))}
                     </li>
                   ))}
                 </ul>,

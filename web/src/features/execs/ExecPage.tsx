@@ -34,10 +34,14 @@ export function ExecPage() {
   useExecLive(execId);
   const [told, setTold] = useState<string>();
   if (exec.data === undefined) {
-    return exec.error === null ? (
-      <Loading />
-    ) : (
-      <Failed failure={toApiError(exec.error)} onRetry={() => void exec.refetch()} />
+    return (
+      <Page title={<span className="mono !text-base">{execId.slice(0, 12)}</span>}>
+        {exec.error === null ? (
+          <Loading />
+        ) : (
+          <Failed failure={toApiError(exec.error)} onRetry={() => void exec.refetch()} />
+        )}
+      </Page>
     );
   }
   const { data } = exec;

@@ -39,7 +39,7 @@ export function Output(props: { requestId: string; stream: Stream; output: Outpu
       <pre
         // A long output scrolls, by keyboard, too.
         tabIndex={0}
-        role="region"
+        role="group"
         aria-label={name}
         className="mono max-h-[28rem] overflow-auto px-3 py-2 pr-10 break-words whitespace-pre-wrap"
       >

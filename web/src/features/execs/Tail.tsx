@@ -41,7 +41,7 @@ export function Tail({ requestId }: { requestId: string }) {
   return (
     <pre
       tabIndex={0}
-      role="region"
+      role="group"
       aria-label={t.exec.following}
       className="mono border-line bg-raised max-h-80 overflow-auto rounded border px-3 py-2 break-words whitespace-pre-wrap"
     >

@@ -97,7 +97,7 @@ function Source({ job }: { job: JobView }) {
         </div>
         <pre
           tabIndex={0}
-          role="region"
+          role="group"
           aria-label={t.jobs.source}
           className="mono overflow-x-auto px-3 py-2 pr-10"
         >

@@ -35,12 +35,12 @@ fn main() -> io::Result<()> {
 /// that a dashboard that is being built at the same time cannot take them away.
 fn entries(folder: &Path, out: &Path) -> io::Result<String> {
     let mut lines = String::new();
-    // Cargo would take a folder that is not there for one that always changes.
+    // One that is not there counts as changed at every build, so that it is seen when it comes.
+    println!("cargo::rerun-if-changed={}", folder.display());
     if !folder.is_dir() {
         return Ok(lines);
     }
     let folder = folder.canonicalize()?;
-    println!("cargo::rerun-if-changed={}", folder.display());
     let mut files = Vec::new();
     walk(&folder, &mut files)?;
     files.sort();

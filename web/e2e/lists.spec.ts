@@ -48,7 +48,16 @@ test('one agent shows facts, its runs and its queue', async ({ page }) => {
   await isAccessible(page);
   await page.getByRole('link', { name: 'Queue' }).click();
   await expect(page.getByText('Nothing waits for this PC')).toBeVisible();
+  await runScript(page, 'sleep 301', [pc]);
+  await expect(page.getByRole('list', { name: 'Progress' })).toContainText('running');
+  const exec = page.url();
+  await page.goto(`/agents/${pc}?tab=queue`);
+  await expect(page.getByRole('row', { name: /sleep 301/ })).toContainText('running');
   await isAccessible(page);
+  await page.goto(exec);
+  await page.getByRole('button', { name: 'Kill' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Kill' }).click();
+  await expect(page.getByRole('list', { name: 'Progress' })).toContainText('killed');
 });
 
 test('execs, jobs, groups and the audit log have something to read', async ({ page }) => {

@@ -28,6 +28,17 @@ export const agentQuery = (pcId: string) =>
       ask(api.GET('/api/v1/agents/{pc_id}', { params: { path: { pc_id: pcId } }, signal })),
   });
 
+const QUEUE_EVERY_MS = 5_000;
+
+/** What waits for a PC or runs on it; asked again every few seconds, since no topic tells. */
+export const queueQuery = (pcId: string) =>
+  queryOptions({
+    queryKey: ['queue', pcId],
+    queryFn: ({ signal }) =>
+      ask(api.GET('/api/v1/agents/{pc_id}/queue', { params: { path: { pc_id: pcId } }, signal })),
+    refetchInterval: QUEUE_EVERY_MS,
+  });
+
 /** Whether a PC is one of those that a list shows. */
 export function agentMatches(agent: AgentView, filter: AgentFilter): boolean {
   const { presence, group, os_family, search } = filter;

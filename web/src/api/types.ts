@@ -21,6 +21,7 @@ export type OutputView = Schemas['OutputView'];
 export type PlanStep = Schemas['PlanStep'];
 export type Presence = Schemas['Presence'];
 export type Problem = Schemas['Problem'];
+export type QueuedView = Schemas['QueuedView'];
 export type ResultView = Schemas['ResultView'];
 export type Shell = Schemas['Shell'];
 export type Stream = Schemas['Stream'];

@@ -4,6 +4,7 @@ use axum::Json as Body;
 use axum::extract::State;
 use kanade_shared::api::Page;
 use kanade_shared::api::agents::{AgentQuery, AgentView};
+use kanade_shared::api::queue::QueuedView;
 use kanade_shared::id::PcId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,6 +17,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(agent_list))
         .routes(routes!(agent_fetch))
+        .routes(routes!(agent_queue))
 }
 
 /// A page of the fleet's agents.
@@ -41,4 +43,17 @@ async fn agent_fetch(
     Path(pc_id): Path<PcId>,
 ) -> Answer<Body<AgentView>> {
     Ok(Body(state.fleet.agent_fetch(&pc_id).await?))
+}
+
+/// What one agent has not ended, oldest first; at most 500.
+#[utoipa::path(
+    get, path = "/agents/{pc_id}/queue", tag = "agents",
+    params(("pc_id" = String, Path, description = "The PC")),
+    responses((status = 200, description = "Its queue", body = Vec<QueuedView>))
+)]
+async fn agent_queue(
+    State(state): State<ApiState>,
+    Path(pc_id): Path<PcId>,
+) -> Answer<Body<Vec<QueuedView>>> {
+    Ok(Body(state.fleet.agent_queue(&pc_id).await?))
 }

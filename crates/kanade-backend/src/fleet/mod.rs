@@ -15,6 +15,7 @@ mod jobs;
 mod operator;
 mod outputs;
 mod page;
+mod queue;
 mod requests;
 mod results;
 mod room;

@@ -27,6 +27,7 @@ pub mod positions;
 mod postgres;
 pub mod presence;
 pub mod published;
+pub mod queue;
 pub mod received;
 pub mod recovery;
 pub mod requests;

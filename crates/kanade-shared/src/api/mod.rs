@@ -7,6 +7,7 @@ pub mod agents;
 pub mod catalogue;
 pub mod events;
 pub mod execs;
+pub mod queue;
 pub mod results;
 pub mod session;
 pub mod system;

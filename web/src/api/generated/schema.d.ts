@@ -72,6 +72,23 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/v1/agents/{pc_id}/queue': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /** What one agent has not ended, oldest first; at most 500. */
+    get: operations['agent_queue'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/v1/audit': {
     parameters: {
       query?: never;
@@ -1545,6 +1562,28 @@ export interface components {
       /** @description `about:blank`: the code says more than a page could. */
       type?: string;
     };
+    /** @description One exec that waits for a PC, or runs on it. */
+    QueuedView: {
+      /**
+       * Format: date-time
+       * @description Latest start of this attempt.
+       */
+      deadline: string;
+      /** @description The exec. */
+      exec_id: components['schemas']['ExecId'];
+      /**
+       * Format: date-time
+       * @description When this attempt was issued.
+       */
+      issued_at: string;
+      /** @description Who issued it. */
+      issued_by: string;
+      job_id?: components['schemas']['JobId'] | null;
+      /** @description How far the PC is with it, and why. */
+      target: components['schemas']['TargetView'];
+      /** @description The script's first line that says something, cut at 80 characters. */
+      title: string;
+    };
     /**
      * @description Which PCs of a scope a command is for.
      * @enum {string}
@@ -2018,6 +2057,38 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['AgentView'];
+        };
+      };
+      /** @description Why it could not be done */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  agent_queue: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description The PC */
+        pc_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Its queue */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['QueuedView'][];
         };
       };
       /** @description Why it could not be done */

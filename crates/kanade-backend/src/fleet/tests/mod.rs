@@ -3,6 +3,7 @@
 mod counters;
 mod issue;
 mod lists;
+mod queue;
 mod stops;
 
 use kanade_shared::api::execs::{ExecRequest, ExecView, ExecWhat, Targets};

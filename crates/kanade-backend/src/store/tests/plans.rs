@@ -11,7 +11,7 @@ use super::{folder, open};
 use crate::store::agents::{self, AgentSort};
 use crate::store::page::{Order, Slice};
 use crate::store::sql::QueryBuilder;
-use crate::store::{Store, execs, results, targets};
+use crate::store::{Store, execs, queue, results, targets};
 
 fn exec_id() -> ExecId {
     ExecId::new(chrono::DateTime::UNIX_EPOCH, [0; 10])
@@ -218,4 +218,16 @@ async fn lists_of_targets_and_agents_go_by_an_index() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_pc_is_found_by_an_index() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let select = || queue::select(&PcId::parse("a").unwrap(), 500);
+    // What waits for one PC is little enough to be sorted.
+    quick(&store, select(), &["USE TEMP B-TREE FOR ORDER BY"]).await;
+    let plan = plan(&store, select()).await;
+    let index = "targets_open_by_pc";
+    assert!(plan.iter().any(|step| step.contains(index)), "{plan:?}");
 }

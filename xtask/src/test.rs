@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, run_shown, succeeds_within};
 use crate::steps::{Passed, Steps};
-use crate::tools::{self, CARGO_DENY, CARGO_NEXTEST, OWN_NATS_SERVER};
+use crate::tools::{self, CARGO_DENY, CARGO_NEXTEST, OWN_NATS_SERVER, OWN_POSTGRES};
 use crate::web::Web;
 use crate::workspace::Workspace;
 use crate::{tidy, web, windows};
@@ -133,8 +133,9 @@ fn advisories(workspace: &Workspace) -> Result<Passed> {
 
 fn tests(workspace: &Workspace, filters: &[String]) -> Result<Passed> {
     let nats_server = tools::nats_server(workspace)?;
+    let postgresql = tools::postgresql(workspace)?;
     let nextest = tools::cargo_tool(workspace, &CARGO_NEXTEST)?;
-    println!("{nats_server}\n{nextest}");
+    println!("{nats_server}\n{postgresql}\n{nextest}");
     let programs = workspace.programs(false);
     let programs = std::path::absolute(&programs)
         .with_context(|| format!("could not resolve `{}`", programs.display()))?;
@@ -146,6 +147,7 @@ fn tests(workspace: &Workspace, filters: &[String]) -> Result<Passed> {
         .args(filters)
         .envs(embedding(workspace))
         .env("KANADE_BIN_DIR", programs)
-        .env(OWN_NATS_SERVER, nats_server.path);
+        .env(OWN_NATS_SERVER, nats_server.path)
+        .env(OWN_POSTGRES, postgresql.path);
     shown(&mut command)
 }

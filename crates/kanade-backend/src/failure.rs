@@ -86,7 +86,7 @@ impl From<SecretsError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let help = match is_damaged(&error) {
+        let help = match error.is_damaged() {
             true => Some(DAMAGED_DATABASE),
             false => error.help(),
         };
@@ -98,35 +98,6 @@ impl From<StoreError> for Failure {
 /// The next step with a database that SQLite cannot read.
 const DAMAGED_DATABASE: &str = "put the file back from a backup, or move it away with its `-wal` \
      and `-shm`: a new one takes over what the broker still has";
-
-/// Whether SQLite says that the file is none of its own, or is broken.
-fn is_damaged(error: &StoreError) -> bool {
-    use sqlx::migrate::MigrateError;
-    let source = match error {
-        StoreError::Open { source, .. } => source.downcast_ref::<sqlx::Error>(),
-        StoreError::Migrate { source, .. } => {
-            if let MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) =
-                &**source
-            {
-                Some(source)
-            } else {
-                None
-            }
-        }
-        StoreError::Full { source, .. }
-        | StoreError::Away { source, .. }
-        | StoreError::Failed { source, .. } => Some(&**source),
-        StoreError::InUse { .. }
-        | StoreError::Old { .. }
-        | StoreError::TakenOver { .. }
-        | StoreError::Value { .. } => None,
-    };
-    let code = source
-        .and_then(sqlx::Error::as_database_error)
-        .and_then(|error| error.code()?.parse::<u32>().ok());
-    // SQLITE_CORRUPT and SQLITE_NOTADB; what is above the low byte says more of the same.
-    code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
-}
 
 impl From<BrokerError> for Failure {
     fn from(error: BrokerError) -> Self {

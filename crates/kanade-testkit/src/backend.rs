@@ -117,6 +117,19 @@ impl Backend {
         .await;
     }
 
+    /// Waits until it has ended by itself; gives the end of its log.
+    ///
+    /// # Panics
+    /// When it doesn't in time, or does not run.
+    pub async fn wait_until_ended(&mut self) -> String {
+        let mut process = self.process.take().expect("the backend runs");
+        wait::until("the backend has ended", READY_WITHIN, async || {
+            !process.runs()
+        })
+        .await;
+        process.log_tail()
+    }
+
     /// Its data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.join("backend")

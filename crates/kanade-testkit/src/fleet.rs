@@ -15,6 +15,10 @@ use tempfile::TempDir;
 
 use crate::agent::Agent;
 use crate::backend::Backend;
+#[cfg(unix)]
+use crate::database::Engine;
+#[cfg(unix)]
+use crate::postgres::Postgres;
 use crate::wait;
 
 /// See the module. The order of the fields is the order in which they end.
@@ -23,6 +27,9 @@ pub struct Fleet {
     agents: BTreeMap<String, Agent>,
     /// The backend, which a test may kill and start again.
     pub backend: Backend,
+    /// The database where it is no file of the backend's, which a test may kill and start again.
+    #[cfg(unix)]
+    pub postgres: Option<Postgres>,
     folder: Folder,
 }
 
@@ -81,8 +88,86 @@ impl Fleet {
         Self {
             agents: BTreeMap::new(),
             backend,
+            #[cfg(unix)]
+            postgres: None,
             folder,
         }
+    }
+
+    /// A backend on a database of this kind, and no agents.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    #[cfg(unix)]
+    pub async fn start_with_database(engine: Engine) -> Self {
+        if engine == Engine::Sqlite {
+            return Self::start().await;
+        }
+        let postgres = Postgres::start().await;
+        let url = postgres.url();
+        let mut fleet = Self::start_on(|folder| {
+            let config = folder.join("backend.toml");
+            std::fs::write(&config, format!("[database]\nurl = \"{url}\"\n"))
+                .expect("the folder is new");
+            vec!["--config".to_owned(), config.display().to_string()]
+        })
+        .await;
+        fleet.postgres = Some(postgres);
+        fleet
+    }
+
+    /// Copies the database; its backend must not be running.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    #[cfg(unix)]
+    pub async fn copy_database(&mut self, to: &Path) {
+        if let Some(postgres) = &mut self.postgres {
+            return postgres.copy_data(to).await;
+        }
+        std::fs::create_dir(to).expect("the copy is new");
+        for file in self.database_files().iter().filter(|file| file.exists()) {
+            let name = file.file_name().unwrap_or_default();
+            std::fs::copy(file, to.join(name)).expect("a file can be copied");
+        }
+    }
+
+    /// Puts an earlier copy of the database back; its backend must not be running.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    #[cfg(unix)]
+    pub async fn restore_database(&mut self, from: &Path) {
+        self.delete_database().await;
+        if let Some(postgres) = &mut self.postgres {
+            return postgres.restore_data(from).await;
+        }
+        for file in self.database_files() {
+            let copy = from.join(file.file_name().unwrap_or_default());
+            if copy.exists() {
+                std::fs::copy(copy, file).expect("a file can be copied");
+            }
+        }
+    }
+
+    /// Deletes the database; its backend must not be running.
+    ///
+    /// # Panics
+    /// When it cannot be deleted.
+    #[cfg(unix)]
+    pub async fn delete_database(&mut self) {
+        if let Some(postgres) = &mut self.postgres {
+            return postgres.empty().await;
+        }
+        for file in self.database_files() {
+            std::fs::remove_file(file).ok();
+        }
+    }
+
+    #[cfg(unix)]
+    fn database_files(&self) -> [PathBuf; 3] {
+        let database = self.backend.database();
+        ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", database.display())))
     }
 
     /// Where everything of the fleet is.

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod backend;
 #[cfg(target_os = "linux")]
 pub mod clock;
+pub mod database;
 #[cfg(target_os = "linux")]
 pub mod disk;
 pub mod fleet;

@@ -43,26 +43,58 @@ impl Postgres {
     /// # Panics
     /// When it doesn't start.
     pub async fn start_with(settings: &[&str]) -> Self {
+        let mut postgres = Self::new(settings);
+        postgres.spawn().await;
+        postgres
+    }
+
+    /// With the data of an empty database.
+    fn new(settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("kanade-pg-").tempdir();
         let folder = folder.expect("the temporary folder can be written");
-        let template = template();
-        run(Command::new("cp")
-            .arg("-r")
-            .arg(&template)
-            .arg(folder.path().join("data")));
-        if is_root() {
-            run(Command::new("chown")
-                .args(["-R", &format!("{NOBODY}:{NOBODY}")])
-                .arg(folder.path()));
-        }
-        run(Command::new("chmod")
-            .arg("700")
-            .arg(folder.path().join("data")));
-        let mut postgres = Self {
+        let postgres = Self {
             child: None,
             folder: Some(folder),
             settings: settings.iter().map(ToString::to_string).collect(),
         };
+        postgres.begin_anew();
+        postgres
+    }
+
+    /// Makes the data of an empty database.
+    fn begin_anew(&self) {
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(template())
+            .arg(self.path("data")));
+        if is_root() {
+            run(Command::new("chown")
+                .args(["-R", &format!("{NOBODY}:{NOBODY}")])
+                .arg(self.path("")));
+        }
+        run(Command::new("chmod").arg("700").arg(self.path("data")));
+    }
+
+    /// Starts one that wants this password.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub async fn start_with_password(password: &str) -> Self {
+        let mut postgres = Self::new(&[]);
+        let sql = format!("ALTER USER kanade PASSWORD '{password}';\n");
+        let file = postgres.path("password.sql");
+        fs::write(&file, sql).expect("a test's own folder can be written");
+        // One user without a server: the way to set what is needed to log in.
+        run(as_somebody(&binaries().join("postgres"))
+            .args(["--single", "-D"])
+            .arg(postgres.path("data"))
+            .arg("postgres")
+            .stdin(fs::File::open(&file).expect("it was just written")));
+        fs::write(
+            postgres.path("data").join("pg_hba.conf"),
+            "local all all scram-sha-256\n",
+        )
+        .expect("a test's own folder can be written");
         postgres.spawn().await;
         postgres
     }
@@ -159,7 +191,12 @@ impl Postgres {
             .stderr(log)
             .process_group(0)
             .spawn()
-            .expect("PostgreSQL can be started")
+            .unwrap_or_else(|error| {
+                panic!(
+                    "could not start `{}`, which a test of root runs as nobody: {error}",
+                    binaries().display()
+                )
+            })
     }
 
     fn is_ready(&self) -> bool {
@@ -179,6 +216,41 @@ impl Postgres {
         let last: Vec<&str> = log.lines().rev().take(4).collect();
         last.iter()
             .any(|line| line.contains("still in use") || line.contains("lock file"))
+    }
+
+    /// Copies its data; it is stopped meanwhile.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub async fn copy_data(&mut self, to: &Path) {
+        self.stop();
+        run(Command::new("cp").arg("-a").arg(self.path("data")).arg(to));
+        self.spawn().await;
+    }
+
+    /// Replaces its data by a copy; it is stopped meanwhile.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub async fn restore_data(&mut self, from: &Path) {
+        self.stop();
+        fs::remove_dir_all(self.path("data")).expect("a test's own folder can be written");
+        run(Command::new("cp")
+            .arg("-a")
+            .arg(from)
+            .arg(self.path("data")));
+        self.spawn().await;
+    }
+
+    /// Replaces its data by an empty database; it is stopped meanwhile.
+    ///
+    /// # Panics
+    /// When it cannot be replaced.
+    pub async fn empty(&mut self) {
+        self.stop();
+        fs::remove_dir_all(self.path("data")).expect("a test's own folder can be written");
+        self.begin_anew();
+        self.spawn().await;
     }
 
     /// What it has logged so far.
@@ -285,7 +357,7 @@ fn is_root() -> bool {
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output();
+    let output = command.output();
     let output = output.unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
     assert!(
         output.status.success(),

@@ -23,7 +23,7 @@ pub(super) fn add(health: &Health, flow: &Flow, way: &Way, drift: Vec<String>) {
     let store = flow.store.clone();
     health.check("store", move || {
         let store = store.clone();
-        async move { vec![database(store.last_change().await)] }.boxed()
+        async move { vec![database(store.what(), store.last_change().await)] }.boxed()
     });
     let pulse = Pulse::new(flow.client.clone());
     let (child, folder) = (way.health(), way.folder());
@@ -81,9 +81,9 @@ pub(super) fn add(health: &Health, flow: &Flow, way: &Way, drift: Vec<String>) {
     });
 }
 
-fn database(answer: Result<u64, StoreError>) -> Finding {
+fn database(what: &str, answer: Result<u64, StoreError>) -> Finding {
     match answer {
-        Ok(_) => fine("store.serves", "the database answers"),
+        Ok(_) => fine("store.serves", format!("the database answers ({what})")),
         Err(problem) => {
             let help = problem.help().map(str::to_owned);
             Finding {

@@ -68,7 +68,10 @@ fn a_value_that_cannot_be_is_told_with_what_can() {
             told("[broker]\ncap_scale = 0.0\n"),
             told("[broker]\nurl = \"nats://me:secret@host\"\n"),
             told("[broker]\nhost = \"0.0.0.0\"\n"),
-            told("[database]\nurl = \"postgres://me:secret@host/kanade\"\n"),
+            told("[database]\nurl = \"mysql://me:secret@host/kanade\"\n"),
+            told("[database]\nurl = \"postgres://me:secret@host\"\n"),
+            told("[database]\nurl = \"postgres://me:secret@host/kanade?sslmode=maybe\"\n"),
+            told("[database]\nurl = \"postgres://me@host/kanade\"\npassword_file = \"no/such\"\n"),
             told("[dashboard]\nurl = \"https://kanade.example/fleet\"\n"),
             told("[limits]\nbody_bytes = 1\n"),
             told("[limits]\nrequests_per_second = 0\n"),
@@ -77,6 +80,47 @@ fn a_value_that_cannot_be_is_told_with_what_can() {
             told("[log\n"),
         ];
         insta::assert_snapshot!(all.join("\n"));
+    });
+}
+
+#[test]
+fn a_database_is_a_file_or_an_address_and_its_password_is_not_shown() {
+    jailed(|jail| {
+        let config = load(jail, "", &[]).unwrap();
+        assert_eq!(
+            config.database().unwrap().to_string(),
+            "kanade-data/kanade.db"
+        );
+        jail.create_file("password", "0071\n").unwrap();
+        let toml = "[database]\nurl = \"postgres://me:secret@db-1/kanade\"\n\
+             password_file = \"password\"\n";
+        let config = load(jail, toml, &[]).unwrap();
+        let shown = format!(
+            "{config:?}{}{}",
+            config.to_toml(),
+            config.database().unwrap()
+        );
+        assert!(
+            !shown.contains("secret") && !shown.contains("0071"),
+            "{shown}"
+        );
+        assert!(shown.contains("postgres://me:…@db-1/kanade"), "{shown}");
+        assert!(shown.ends_with("postgres://me@db-1:5432/kanade"), "{shown}");
+        // As it is: a password of digits is no number.
+        let config = load(
+            jail,
+            "[database]\nurl = \"postgres://me@db-1/kanade\"\n",
+            &[("KANADE_DATABASE__PASSWORD", "0071")],
+        );
+        assert_eq!(
+            config
+                .unwrap()
+                .database
+                .password
+                .as_ref()
+                .map(Secret::reveal),
+            Some("0071")
+        );
     });
 }
 

@@ -1,10 +1,12 @@
 //! Values of settings, and the rules that each must keep.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Config, ConfigError};
+use crate::store::{Place, PostgresPlace};
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,43 @@ impl Serialize for Secret {
     }
 }
 
+/// An address that may have a password in it, which is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl Address {
+    /// All of it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let masked = || {
+            let (scheme, rest) = self.0.split_once("://")?;
+            let (login, host) = rest.rsplit_once('@')?;
+            let (user, _) = login.split_once(':')?;
+            Some(format!("{scheme}://{user}:…@{host}"))
+        };
+        f.write_str(&masked().unwrap_or_else(|| self.0.clone()))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Checks every value that its type alone does not.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let loopback = config.listen.ip().is_loopback();
@@ -52,14 +91,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         )
     })?;
     broker(config)?;
-    if let Some(url) = &config.database.url {
-        require(url.starts_with("sqlite:"), "database.url", || {
-            format!(
-                "is `{}`; this version stores in `sqlite:<path>`",
-                without_password(url)
-            )
-        })?;
-    }
+    database(config)?;
     if let Some(url) = &config.dashboard.url {
         require(is_site(url), "dashboard.url", || {
             format!("is `{url}`; it is like https://kanade.example, without a path")
@@ -156,6 +188,49 @@ fn broker(config: &Config) -> Result<(), ConfigError> {
             })
         }
     }
+}
+
+/// Which database, and where; its password is read.
+pub(super) fn database(config: &Config) -> Result<Place, ConfigError> {
+    let database = &config.database;
+    let Some(url) = &database.url else {
+        return Ok(Place::Sqlite(config.data_dir.join("kanade.db")));
+    };
+    if let Some(path) = url.reveal().strip_prefix("sqlite:") {
+        return Ok(Place::Sqlite(path.trim_start_matches("//").into()));
+    }
+    let postgres = ["postgres://", "postgresql://"];
+    let known = postgres
+        .iter()
+        .any(|scheme| url.reveal().starts_with(scheme));
+    require(known, "database.url", || {
+        format!("is `{url}`; it begins with sqlite: or postgres://")
+    })?;
+    let twice = database.password.is_some() && database.password_file.is_some();
+    require(!twice, "database.password_file", || {
+        "is set beside `database.password`; set one of them".to_owned()
+    })?;
+    let password = match (&database.password, &database.password_file) {
+        (Some(password), _) => Some(password.reveal().to_owned()),
+        (None, Some(file)) => Some(first_line(file)?),
+        (None, None) => None,
+    };
+    let place = PostgresPlace::parse(url.reveal(), password.as_deref(), &config.data_dir);
+    match place {
+        Ok(place) => Ok(Place::Postgres(Box::new(place))),
+        Err(reason) => Err(ConfigError::Value {
+            key: "database.url".to_owned(),
+            reason: format!("is `{url}`, which {reason}"),
+        }),
+    }
+}
+
+fn first_line(file: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| ConfigError::Value {
+        key: "database.password_file".to_owned(),
+        reason: format!("is `{}`, which cannot be read: {error}", file.display()),
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn require(holds: bool, key: &str, reason: impl Fn() -> String) -> Result<(), ConfigError> {

@@ -320,9 +320,8 @@ impl FleetError {
             | Self::ScriptGone { .. } => FleetStatus::Conflict,
             Self::ExecFull { .. } => FleetStatus::Refused,
             Self::TooLarge { .. } => FleetStatus::TooLarge,
-            Self::Recovering | Self::Objects { .. } | Self::Store(StoreError::Full { .. }) => {
-                FleetStatus::Unavailable
-            }
+            Self::Store(error) if error.is_passing() => FleetStatus::Unavailable,
+            Self::Recovering | Self::Objects { .. } => FleetStatus::Unavailable,
             Self::Random { .. } | Self::Store(_) => FleetStatus::Internal,
         }
     }

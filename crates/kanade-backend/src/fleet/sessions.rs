@@ -266,6 +266,7 @@ fn extended(session: &SessionRow, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 mod tests {
     use super::*;
     use crate::fleet::tests::World;
+    use crate::store::tests::database::{Engine, on_both};
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
@@ -308,9 +309,10 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn a_session_ends_when_it_was_not_used_for_long_and_after_a_week_in_any_case() {
-        let world = World::of(0).await;
+    async fn a_session_ends_when_it_was_not_used_for_long_and_after_a_week_in_any_case(
+        engine: Engine,
+    ) {
+        let world = World::of(engine, 0).await;
         let (code, _) = world.fleet.signin_link_issue(&world.by).await.unwrap();
         let (token, session) = world.fleet.session_open(&code).await.unwrap();
         let key = SessionKey::of_cookie(token.reveal()).unwrap();
@@ -330,9 +332,8 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn a_link_that_expired_makes_no_session_and_is_forgotten_in_the_end() {
-        let world = World::of(0).await;
+    async fn a_link_that_expired_makes_no_session_and_is_forgotten_in_the_end(engine: Engine) {
+        let world = World::of(engine, 0).await;
         let stale = |age| Utc::now() - age;
         let mut tx = world.store.begin().await.unwrap();
         for (code, age) in [("late", TimeDelta::minutes(1)), ("old", TimeDelta::days(2))] {
@@ -356,4 +357,9 @@ mod tests {
             assert!(SessionKey::of_cookie(other).is_none(), "{other}");
         }
     }
+
+    on_both!(
+        a_session_ends_when_it_was_not_used_for_long_and_after_a_week_in_any_case,
+        a_link_that_expired_makes_no_session_and_is_forgotten_in_the_end,
+    );
 }

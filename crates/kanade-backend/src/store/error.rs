@@ -126,6 +126,34 @@ impl StoreError {
         }
     }
 
+    /// Whether SQLite says that the file is none of its own, or is broken.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+        let source = match self {
+            Self::Open { source, .. } => source.downcast_ref::<sqlx::Error>(),
+            Self::Migrate { source, .. } => {
+                if let Execute(source) | ExecuteMigration(source, _) = &**source {
+                    Some(source)
+                } else {
+                    None
+                }
+            }
+            Self::Full { source, .. } | Self::Away { source, .. } | Self::Failed { source, .. } => {
+                Some(&**source)
+            }
+            Self::InUse { .. } | Self::Old { .. } | Self::TakenOver { .. } | Self::Value { .. } => {
+                None
+            }
+        };
+        let code = source
+            .and_then(code)
+            .and_then(|code| code.parse::<u32>().ok());
+        // SQLITE_CORRUPT and SQLITE_NOTADB; what is above the low byte says more of the same.
+        // PostgreSQL's codes have five digits.
+        code.is_some_and(|code| code < 10_000 && matches!(code & 0xff, 11 | 26))
+    }
+
     /// Whether the same may work a while later.
     #[must_use]
     pub fn is_passing(&self) -> bool {
@@ -169,14 +197,18 @@ fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
+/// Whether the database is not there, or not now.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Tls};
+    matches!(error, Io(_) | PoolClosed | PoolTimedOut | Tls(_))
+        || code(error).is_some_and(|code| AWAY.contains(&code.as_str()))
+}
+
 /// Names the operation of an error: `.map_err(failed("list agents"))`.
 pub(crate) fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| {
-        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Tls};
-        let code = code(&source);
-        let is = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
-        let away = matches!(source, Io(_) | PoolClosed | PoolTimedOut | Tls(_)) || is(&AWAY);
-        let full = is(&NO_ROOM);
+        let full = code(&source).is_some_and(|code| NO_ROOM.contains(&code.as_str()));
+        let away = is_away(&source);
         let source = Box::new(source);
         if full {
             StoreError::Full { operation, source }

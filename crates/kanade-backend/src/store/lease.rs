@@ -15,6 +15,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,8 @@ pub(super) struct Lease {
     /// Milliseconds after `began` of the last renewal.
     renewed_ms: AtomicI64,
     lost: CancellationToken,
+    /// Who has it now, once it is lost.
+    taken_by: OnceLock<String>,
     _lock: File,
 }
 
@@ -88,10 +91,13 @@ impl Lease {
         );
         let mut told = false;
         loop {
+            // One that is locked is in use by a transaction, which the server ends when it hangs.
             let token: Option<i64> = sqlx::query_scalar(
                 "UPDATE lease SET holder = $1, place = $2, token = token + 1,
                    expires_at = clock_timestamp() + $3 * interval '1 millisecond'
-                 WHERE expires_at < clock_timestamp() OR holder = $1 RETURNING token",
+                 WHERE only_row = (SELECT only_row FROM lease
+                   WHERE expires_at < clock_timestamp() OR holder = $1
+                   FOR UPDATE SKIP LOCKED) RETURNING token",
             )
             .bind(&identity.id)
             .bind(&place)
@@ -106,6 +112,7 @@ impl Lease {
                     began: Instant::now(),
                     renewed_ms: AtomicI64::new(0),
                     lost: CancellationToken::new(),
+                    taken_by: OnceLock::new(),
                     _lock: identity.file,
                 });
             }
@@ -130,10 +137,16 @@ impl Lease {
         if row.get::<i64, _>("token") == self.token {
             return Ok(());
         }
+        let holder: String = row.get("place");
+        self.taken_by.set(holder.clone()).ok();
         self.lost.cancel();
-        Err(StoreError::TakenOver {
-            holder: row.get("place"),
-        })
+        Err(StoreError::TakenOver { holder })
+    }
+
+    /// Why this backend may not write any more, when another one has taken over.
+    pub(super) fn taken_over(&self) -> Option<StoreError> {
+        let holder = self.taken_by.get()?.clone();
+        Some(StoreError::TakenOver { holder })
     }
 
     /// Moves its end on, in a transaction that has it locked, when it is time to.

@@ -203,32 +203,36 @@ impl Store {
         tx::last_change(&mut conn).await
     }
 
-    /// Keeps the right to write until `stop`, or until another backend has taken it over. There
-    /// is nothing to keep with SQLite.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database does not answer.
-    pub async fn keep_lease(&self, stop: &CancellationToken) -> Result<(), StoreError> {
-        let lost = self.lost();
+    /// Keeps the right to write; returns when another backend has taken it over. There is nothing
+    /// to keep with SQLite.
+    pub async fn keep_lease(&self) {
+        let Pools::Postgres { lease, .. } = &self.0.pools else {
+            return std::future::pending().await;
+        };
+        let lost = lease.lost();
+        let mut told = false;
         loop {
-            let pause = tokio::time::sleep(lease::RENEW_EVERY);
             tokio::select! {
-                () = pause => {}
-                () = stop.cancelled() => return Ok(()),
-                () = lost.cancelled() => return Ok(()),
+                () = tokio::time::sleep(lease::RENEW_EVERY) => {}
+                () = lost.cancelled() => return,
             }
             match self.renew().await {
-                Ok(()) | Err(StoreError::TakenOver { .. }) => {}
-                Err(error) => return Err(error),
+                Ok(()) if told => {
+                    tracing::info!("the database answers again");
+                    told = false;
+                }
+                Err(error) if !told && !lost.is_cancelled() => {
+                    let error = crate::tasks::chain(&error);
+                    tracing::warn!(error, "the lease of the database could not be renewed");
+                    told = true;
+                }
+                Ok(()) | Err(_) => {}
             }
         }
     }
 
     async fn renew(&self) -> Result<(), StoreError> {
-        match &self.0.pools {
-            Pools::Sqlite { .. } => Ok(()),
-            Pools::Postgres { .. } => self.begin().await?.renew().await,
-        }
+        self.begin().await?.renew().await
     }
 
     /// Cancelled when another backend has taken over the right to write: then this one has to end.
@@ -237,6 +241,15 @@ impl Store {
         match &self.0.pools {
             Pools::Sqlite { .. } => CancellationToken::new(),
             Pools::Postgres { lease, .. } => lease.lost(),
+        }
+    }
+
+    /// Why this backend may not write any more, when another one has taken over.
+    #[must_use]
+    pub fn taken_over(&self) -> Option<StoreError> {
+        match &self.0.pools {
+            Pools::Sqlite { .. } => None,
+            Pools::Postgres { lease, .. } => lease.taken_over(),
         }
     }
 
@@ -283,4 +296,4 @@ fn take_lock(file: &File, database: &str) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

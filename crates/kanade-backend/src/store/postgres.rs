@@ -12,20 +12,25 @@ use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgSslMode};
-use sqlx::{Executor as _, Postgres};
+use sqlx::{Connection as _, Executor as _, Postgres};
 
 use super::lease::Lease;
 use super::{READERS, StoreError, failed};
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/migrations/postgres");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator =
+    sqlx::migrate!("src/store/migrations/postgres");
 
 /// Oldest version that is tested: 14.
 const OLDEST: i32 = 140_000;
 
+/// How long a start waits for a server that does not answer.
+const START_TIME: Duration = Duration::from_secs(30);
+
 /// Said to the server on every connection. A transaction whose backend is gone must end, since
-/// another waits for what it has locked; plans of statements as short as ours are not worth
-/// compiling.
-const SESSION: &str = "SET idle_in_transaction_session_timeout = '15s'; SET jit = off";
+/// another waits for what it has locked. Statements as short as ours are not worth compiling, and
+/// which index is best depends on what is looked for.
+const SESSION: &str = "SET idle_in_transaction_session_timeout = '15s'; SET jit = off; \
+     SET plan_cache_mode = force_custom_plan";
 
 /// Where a PostgreSQL is, and as whom it is opened.
 #[derive(Clone)]
@@ -50,7 +55,7 @@ impl PostgresPlace {
             options = options.password(password);
         }
         if options.get_database().is_none() {
-            return Err("names no database; it is like postgres://user@host/database".to_owned());
+            return Err("names no database; it is like `postgres://user@host/database`".to_owned());
         }
         if !url.contains("sslmode=") && !url.contains("ssl-mode=") {
             let here = options.get_socket().is_some() || is_this_machine(options.get_host());
@@ -75,6 +80,11 @@ impl PostgresPlace {
             shown,
             folder: folder.to_owned(),
         })
+    }
+
+    /// How it is connected to.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
     }
 
     /// Folder of this backend alone.
@@ -118,8 +128,9 @@ pub(super) async fn open(place: &PostgresPlace) -> Result<Opened, StoreError> {
         source: Box::new(source),
     };
     let identity = super::lease::Identity::of(place.folder())?;
+    reach(place).await.map_err(open)?;
     let writer = pool(1, Duration::from_secs(30))
-        .connect_with(place.options.clone())
+        .connect_with(place.options())
         .await
         .map_err(open)?;
     let (number, version): (i32, String) = sqlx::query_as(
@@ -156,7 +167,7 @@ pub(super) async fn open(place: &PostgresPlace) -> Result<Opened, StoreError> {
         migrate().await?;
     }
     let readers = pool(READERS, Duration::from_secs(5))
-        .connect_with(place.options.clone())
+        .connect_with(place.options())
         .await
         .map_err(open)?;
     Ok(Opened {
@@ -165,6 +176,27 @@ pub(super) async fn open(place: &PostgresPlace) -> Result<Opened, StoreError> {
         lease,
         version,
     })
+}
+
+/// Waits a while for a server that is not up yet, such as when the machine starts.
+async fn reach(place: &PostgresPlace) -> Result<(), sqlx::Error> {
+    let end = tokio::time::Instant::now() + START_TIME;
+    let mut told = false;
+    loop {
+        let error = match PgConnection::connect_with(&place.options).await {
+            Ok(connection) => return connection.close().await,
+            Err(error) => error,
+        };
+        let starting = super::error::is_away(&error) && !matches!(error, sqlx::Error::Tls(_));
+        if !starting || tokio::time::Instant::now() >= end {
+            return Err(error);
+        }
+        if !told {
+            tracing::warn!(%error, database = %place, "the database does not answer yet");
+            told = true;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// A connection that the server has closed is found out before it is given to anybody.

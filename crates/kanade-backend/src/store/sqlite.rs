@@ -10,7 +10,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSy
 
 use super::{READERS, StoreError};
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator =
+    sqlx::migrate!("src/store/migrations/sqlite");
 
 /// What is open of a SQLite.
 pub(super) struct Opened {

@@ -9,14 +9,16 @@ use kanade_shared::id::{Attempt, ExecId, PcId, RequestId};
 use kanade_shared::subject::{self, Scope};
 use kanade_shared::wire::result::{Outcome, Output, RunResult};
 use kanade_testkit::backend::Backend;
+use kanade_testkit::database::Engine;
 use kanade_testkit::fleet::{Fleet, exec, script, targets};
-use kanade_testkit::wait;
+use kanade_testkit::{on_both, wait};
 
 const SOON: Duration = Duration::from_secs(120);
 
-#[tokio::test]
-async fn the_broker_killed_in_the_middle_of_an_exec_to_fifty_agents_loses_and_doubles_nothing() {
-    let mut fleet = Fleet::start().await;
+async fn the_broker_killed_in_the_middle_of_an_exec_to_fifty_agents_loses_and_doubles_nothing(
+    engine: Engine,
+) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     fleet.agents(50).await;
     let exec = fleet
         .run(fleet.counted("fifty", "sleep 0.3; echo ok"), &["all"])
@@ -33,9 +35,8 @@ async fn the_broker_killed_in_the_middle_of_an_exec_to_fifty_agents_loses_and_do
     assert_eq!(fleet.backend.results(exec.exec_id).await.len(), 50);
 }
 
-#[tokio::test]
-async fn the_backend_killed_in_the_middle_of_an_exec_picks_it_up_again() {
-    let mut fleet = Fleet::start().await;
+async fn the_backend_killed_in_the_middle_of_an_exec_picks_it_up_again(engine: Engine) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     fleet.agents(5).await;
     let exec = fleet
         .run(fleet.counted("five", "sleep 0.5"), &["all"])
@@ -96,9 +97,8 @@ fn result(exec_id: ExecId, pc_id: &PcId, attempt: Attempt, scope: Scope) -> RunR
     }
 }
 
-#[tokio::test]
-async fn the_backend_killed_in_the_middle_of_20_000_results_stores_each_once() {
-    let mut fleet = Fleet::start().await;
+async fn the_backend_killed_in_the_middle_of_20_000_results_stores_each_once(engine: Engine) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     let pcs = enrol(&fleet.backend, 2_000).await;
     let mut execs = Vec::new();
     for _ in 0..10 {
@@ -148,3 +148,9 @@ async fn the_backend_killed_in_the_middle_of_20_000_results_stores_each_once() {
         "published twice, stored once"
     );
 }
+
+on_both!(
+    the_broker_killed_in_the_middle_of_an_exec_to_fifty_agents_loses_and_doubles_nothing,
+    the_backend_killed_in_the_middle_of_an_exec_picks_it_up_again,
+    the_backend_killed_in_the_middle_of_20_000_results_stores_each_once,
+);

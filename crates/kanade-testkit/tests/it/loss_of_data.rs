@@ -7,16 +7,11 @@ use std::time::Duration;
 use kanade_shared::api::execs::{ExecRequest, ExecView};
 use kanade_shared::wire::command::{Reach, StopAction};
 use kanade_shared::wire::result::Outcome;
+use kanade_testkit::database::Engine;
 use kanade_testkit::fleet::{Fleet, exec, targets};
-use kanade_testkit::wait;
+use kanade_testkit::{on_both, wait};
 
 const SOON: Duration = Duration::from_secs(120);
-
-fn database_files(fleet: &Fleet) -> Vec<std::path::PathBuf> {
-    let database = fleet.backend.database();
-    let with = |end: &str| std::path::PathBuf::from(format!("{}{end}", database.display()));
-    vec![database.clone(), with("-wal"), with("-shm")]
-}
 
 fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -123,27 +118,17 @@ async fn comes_out_right(fleet: &mut Fleet, scene: &Scene) {
     assert_eq!(live.counts.of(Outcome::Ok), 2, "{:?}", live.counts);
 }
 
-#[tokio::test]
-async fn an_older_copy_of_the_database_learns_from_the_broker_what_it_missed() {
-    let mut fleet = Fleet::start().await;
+async fn an_older_copy_of_the_database_learns_from_the_broker_what_it_missed(engine: Engine) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     let issued = before_the_copy(&mut fleet).await;
     fleet.backend.stop().await;
     let copy = fleet.folder().join("copy");
-    std::fs::create_dir(&copy).unwrap();
-    for file in database_files(&fleet).iter().filter(|file| file.exists()) {
-        std::fs::copy(file, copy.join(file.file_name().unwrap())).unwrap();
-    }
+    fleet.copy_database(&copy).await;
     fleet.backend.start_again().await;
     fleet.wait_until_live(&["pc-1"]).await;
     let scene = after_the_copy(&mut fleet, issued).await;
     fleet.backend.stop().await;
-    for file in database_files(&fleet) {
-        std::fs::remove_file(&file).ok();
-        let copied = copy.join(file.file_name().unwrap());
-        if copied.exists() {
-            std::fs::copy(copied, file).unwrap();
-        }
-    }
+    fleet.restore_database(&copy).await;
     fleet.backend.start_again().await;
     comes_out_right(&mut fleet, &scene).await;
     assert!(
@@ -171,24 +156,20 @@ async fn an_older_copy_of_the_database_learns_from_the_broker_what_it_missed() {
     );
 }
 
-#[tokio::test]
-async fn a_new_database_rebuilds_itself_from_the_broker_and_revokes_nothing() {
-    let mut fleet = Fleet::start().await;
+async fn a_new_database_rebuilds_itself_from_the_broker_and_revokes_nothing(engine: Engine) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     let issued = before_the_copy(&mut fleet).await;
     let scene = after_the_copy(&mut fleet, issued).await;
     fleet.backend.stop().await;
-    for file in database_files(&fleet) {
-        std::fs::remove_file(file).ok();
-    }
+    fleet.delete_database().await;
     fleet.backend.start_again().await;
     comes_out_right(&mut fleet, &scene).await;
     let agents = fleet.backend.agents().await;
     assert_eq!(agents.len(), 2, "PCs are known again");
 }
 
-#[tokio::test]
-async fn a_wiped_broker_gets_its_documents_back() {
-    let mut fleet = Fleet::start().await;
+async fn a_wiped_broker_gets_its_documents_back(engine: Engine) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     let issued = before_the_copy(&mut fleet).await;
     let scene = after_the_copy(&mut fleet, issued).await;
     fleet.backend.stop().await;
@@ -206,9 +187,8 @@ async fn a_wiped_broker_gets_its_documents_back() {
     );
 }
 
-#[tokio::test]
-async fn an_older_copy_of_the_broker_is_noticed_and_brought_up_to_date() {
-    let mut fleet = Fleet::start().await;
+async fn an_older_copy_of_the_broker_is_noticed_and_brought_up_to_date(engine: Engine) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     let issued = before_the_copy(&mut fleet).await;
     fleet.backend.stop().await;
     let (store, copy) = (fleet.backend.broker_store(), fleet.folder().join("copy"));
@@ -223,18 +203,15 @@ async fn an_older_copy_of_the_broker_is_noticed_and_brought_up_to_date() {
     comes_out_right(&mut fleet, &scene).await;
 }
 
-#[tokio::test]
-async fn an_open_exec_survives_a_new_database() {
-    let mut fleet = Fleet::start().await;
+async fn an_open_exec_survives_a_new_database(engine: Engine) {
+    let mut fleet = Fleet::start_with_database(engine).await;
     fleet.agent("pc-1").await;
     let mut request = exec(fleet.counted("open", ""), targets(&["all"]));
     request.reach = Some(Reach::Open);
     fleet.backend.issue(&request).await.unwrap();
     wait::until("it ran", wait::LONG, async || fleet.ran("open").len() == 1).await;
     fleet.backend.stop().await;
-    for file in database_files(&fleet) {
-        std::fs::remove_file(file).ok();
-    }
+    fleet.delete_database().await;
     fleet.backend.start_again().await;
     fleet.agent("pc-2").await;
     wait::until("the late PC ran it, too", wait::LONG * 2, async || {
@@ -243,3 +220,11 @@ async fn an_open_exec_survives_a_new_database() {
     .await;
     assert!(fleet.ran("open").values().all(|runs| *runs == 1));
 }
+
+on_both!(
+    an_older_copy_of_the_database_learns_from_the_broker_what_it_missed,
+    a_new_database_rebuilds_itself_from_the_broker_and_revokes_nothing,
+    a_wiped_broker_gets_its_documents_back,
+    an_older_copy_of_the_broker_is_noticed_and_brought_up_to_date,
+    an_open_exec_survives_a_new_database,
+);

@@ -16,4 +16,6 @@ mod hung_broker;
 mod loss_of_agent;
 mod loss_of_backend;
 mod loss_of_data;
+#[cfg(unix)]
+mod loss_of_postgres;
 mod runs;

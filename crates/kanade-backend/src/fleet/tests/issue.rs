@@ -9,6 +9,7 @@ use kanade_shared::wire::command::{Command, Reach, ScriptSource};
 
 use super::{World, everybody, only, pc, pcs, request, script};
 use crate::fleet::{FleetError, FleetStatus};
+use crate::store::tests::database::{Engine, on_both};
 
 /// The wire's command of the newest attempt, and whether it is for `commands.all`.
 async fn command(world: &World, exec_id: kanade_shared::id::ExecId) -> (Command, bool) {
@@ -23,9 +24,8 @@ async fn command(world: &World, exec_id: kanade_shared::id::ExecId) -> (Command,
     (command.unwrap(), wide)
 }
 
-#[tokio::test]
-async fn an_exec_to_all_has_every_pc_and_goes_into_one_document() {
-    let world = World::of(3).await;
+async fn an_exec_to_all_has_every_pc_and_goes_into_one_document(engine: Engine) {
+    let world = World::of(engine, 3).await;
     let exec = world.issue(everybody()).await;
     assert_eq!((exec.counts.targets, exec.counts.pending), (3, 3));
     assert_eq!(
@@ -54,9 +54,8 @@ async fn an_exec_to_all_has_every_pc_and_goes_into_one_document() {
     );
 }
 
-#[tokio::test]
-async fn an_exec_with_exclusions_or_of_a_database_that_is_behind_names_its_pcs() {
-    let world = World::of(3).await;
+async fn an_exec_with_exclusions_or_of_a_database_that_is_behind_names_its_pcs(engine: Engine) {
+    let world = World::of(engine, 3).await;
     let targets = Targets {
         not_pcs: vec![pc(0)],
         ..everybody()
@@ -71,9 +70,8 @@ async fn an_exec_with_exclusions_or_of_a_database_that_is_behind_names_its_pcs()
     assert!(!command(&world, exec.exec_id).await.1);
 }
 
-#[tokio::test]
-async fn a_pc_that_enrols_later_is_never_a_tie() {
-    let world = World::of(1).await;
+async fn a_pc_that_enrols_later_is_never_a_tie(engine: Engine) {
+    let world = World::of(engine, 1).await;
     for n in 1..20 {
         let exec = world.issue(everybody()).await;
         world.enrol(&[pc(n)]).await;
@@ -82,9 +80,8 @@ async fn a_pc_that_enrols_later_is_never_a_tie() {
     }
 }
 
-#[tokio::test]
-async fn names_that_are_unknown_are_refused_with_the_one_that_was_meant() {
-    let world = World::of(2).await;
+async fn names_that_are_unknown_are_refused_with_the_one_that_was_meant(engine: Engine) {
+    let world = World::of(engine, 2).await;
     let lab = GroupId::parse("lab").unwrap();
     let write = GroupWrite {
         description: None,
@@ -143,9 +140,8 @@ async fn names_that_are_unknown_are_refused_with_the_one_that_was_meant() {
     assert!(matches!(error, Err(FleetError::UnknownPc { .. })));
 }
 
-#[tokio::test]
-async fn the_same_key_and_request_is_the_same_exec_and_another_request_a_conflict() {
-    let world = World::of(2).await;
+async fn the_same_key_and_request_is_the_same_exec_and_another_request_a_conflict(engine: Engine) {
+    let world = World::of(engine, 2).await;
     let asked = request(everybody());
     let (first, existed) = world
         .fleet
@@ -177,9 +173,8 @@ async fn the_same_key_and_request_is_the_same_exec_and_another_request_a_conflic
     assert_ne!(second.exec_id, first.exec_id);
 }
 
-#[tokio::test]
-async fn a_preview_is_hit_exactly_or_not_at_all() {
-    let world = World::of(3).await;
+async fn a_preview_is_hit_exactly_or_not_at_all(engine: Engine) {
+    let world = World::of(engine, 3).await;
     let asked = request(everybody());
     let preview = world.fleet.exec_preview(&asked, &world.by).await.unwrap();
     assert_eq!(
@@ -230,9 +225,8 @@ async fn a_preview_is_hit_exactly_or_not_at_all() {
     );
 }
 
-#[tokio::test]
-async fn a_large_script_travels_apart_and_only_its_command_opens_it() {
-    let world = World::of(2).await;
+async fn a_large_script_travels_apart_and_only_its_command_opens_it(engine: Engine) {
+    let world = World::of(engine, 2).await;
     let text = format!("echo {}", "x".repeat(5000));
     let what = ExecWhat::Script(script(&text));
     let asked = ExecRequest {
@@ -251,9 +245,8 @@ async fn a_large_script_travels_apart_and_only_its_command_opens_it() {
     assert_eq!(body::open(&bytes, &body_ref).unwrap(), text);
 }
 
-#[tokio::test]
-async fn commands_are_refused_while_the_broker_has_no_room_for_them() {
-    let world = World::of(1).await;
+async fn commands_are_refused_while_the_broker_has_no_room_for_them(engine: Engine) {
+    let world = World::of(engine, 1).await;
     world.room.note(80_000, 100_000);
     let error = world
         .fleet
@@ -268,9 +261,8 @@ async fn commands_are_refused_while_the_broker_has_no_room_for_them() {
     world.issue(everybody()).await;
 }
 
-#[tokio::test]
-async fn documents_of_one_pc_stay_under_their_limit() {
-    let world = World::of(2).await;
+async fn documents_of_one_pc_stay_under_their_limit(engine: Engine) {
+    let world = World::of(engine, 2).await;
     let mut run = script("cat");
     run.stdin = Some("x".repeat(100 * 1024));
     let what = ExecWhat::Script(run);
@@ -308,9 +300,8 @@ async fn documents_of_one_pc_stay_under_their_limit() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn an_open_exec_waits_for_late_arrivals_even_with_nobody_there() {
-    let world = World::of(0).await;
+async fn an_open_exec_waits_for_late_arrivals_even_with_nobody_there(engine: Engine) {
+    let world = World::of(engine, 0).await;
     let asked = ExecRequest {
         reach: Some(Reach::Open),
         ..request(everybody())
@@ -323,9 +314,8 @@ async fn an_open_exec_waits_for_late_arrivals_even_with_nobody_there() {
     assert_eq!((exec.state, exec.counts.targets), (ExecState::Running, 0));
 }
 
-#[tokio::test]
-async fn wrong_requests_name_their_field() {
-    let world = World::of(1).await;
+async fn wrong_requests_name_their_field(engine: Engine) {
+    let world = World::of(engine, 1).await;
     let right = request(everybody());
     let wrong = [
         (
@@ -384,9 +374,8 @@ async fn wrong_requests_name_their_field() {
     assert_eq!(error.field(), Some("Idempotency-Key"));
 }
 
-#[tokio::test]
-async fn an_exec_to_ten_thousand_pcs_is_stored_at_once_with_all_of_them() {
-    let world = World::of(10_000).await;
+async fn an_exec_to_ten_thousand_pcs_is_stored_at_once_with_all_of_them(engine: Engine) {
+    let world = World::of(engine, 10_000).await;
     let before = std::time::Instant::now();
     let exec = world.issue(everybody()).await;
     eprintln!("10,000 targets stored in {:?}", before.elapsed());
@@ -403,3 +392,18 @@ async fn an_exec_to_ten_thousand_pcs_is_stored_at_once_with_all_of_them() {
     assert_eq!(page.count.to_string(), "1000+");
     assert!(page.items[0].why.is_some());
 }
+
+on_both!(
+    an_exec_to_all_has_every_pc_and_goes_into_one_document,
+    an_exec_with_exclusions_or_of_a_database_that_is_behind_names_its_pcs,
+    a_pc_that_enrols_later_is_never_a_tie,
+    names_that_are_unknown_are_refused_with_the_one_that_was_meant,
+    the_same_key_and_request_is_the_same_exec_and_another_request_a_conflict,
+    a_preview_is_hit_exactly_or_not_at_all,
+    a_large_script_travels_apart_and_only_its_command_opens_it,
+    commands_are_refused_while_the_broker_has_no_room_for_them,
+    documents_of_one_pc_stay_under_their_limit,
+    an_open_exec_waits_for_late_arrivals_even_with_nobody_there,
+    wrong_requests_name_their_field,
+    an_exec_to_ten_thousand_pcs_is_stored_at_once_with_all_of_them,
+);

@@ -15,10 +15,10 @@ use kanade_shared::wire::result::{Outcome, Output, RunResult};
 use super::{World, everybody, pc, pcs};
 use crate::fleet::FleetStatus;
 use crate::store::received::NewResult;
+use crate::store::tests::database::{Engine, on_both};
 
-#[tokio::test]
-async fn pages_have_no_gaps_and_no_doubles_while_rows_are_added() {
-    let world = World::of(1).await;
+async fn pages_have_no_gaps_and_no_doubles_while_rows_are_added(engine: Engine) {
+    let world = World::of(engine, 1).await;
     let mut issued = BTreeSet::new();
     for _ in 0..7 {
         issued.insert(world.issue(everybody()).await.exec_id);
@@ -52,9 +52,8 @@ async fn pages_have_no_gaps_and_no_doubles_while_rows_are_added() {
     }
 }
 
-#[tokio::test]
-async fn agents_are_found_by_presence_group_and_text_in_every_order() {
-    let world = World::of(25).await;
+async fn agents_are_found_by_presence_group_and_text_in_every_order(engine: Engine) {
+    let world = World::of(engine, 25).await;
     let mut tx = world.store.begin().await.unwrap();
     tx.pcs_presence(&pcs(5), false).await.unwrap();
     tx.commit().await.unwrap();
@@ -105,9 +104,8 @@ async fn agents_are_found_by_presence_group_and_text_in_every_order() {
     assert_eq!(world.fleet.system_counts().await.unwrap(), (25, 20, 0));
 }
 
-#[tokio::test]
-async fn execs_are_found_by_state_and_by_the_beginning_of_their_id() {
-    let world = World::of(1).await;
+async fn execs_are_found_by_state_and_by_the_beginning_of_their_id(engine: Engine) {
+    let world = World::of(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let short = exec_id.short();
     assert_eq!(world.fleet.exec_resolve(&short).await.unwrap(), exec_id);
@@ -191,9 +189,8 @@ async fn store_results(world: &World, results: &[RunResult]) {
     tx.commit().await.unwrap();
 }
 
-#[tokio::test]
-async fn the_size_of_an_output_is_that_of_its_text_not_of_the_bytes_that_became_it() {
-    let world = World::of(1).await;
+async fn the_size_of_an_output_is_that_of_its_text_not_of_the_bytes_that_became_it(engine: Engine) {
+    let world = World::of(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let text = format!("{}END\n", "\u{fffd}".repeat(500));
     let mut result = run_result(exec_id, 0, &text);
@@ -213,9 +210,8 @@ async fn the_size_of_an_output_is_that_of_its_text_not_of_the_bytes_that_became_
     assert_eq!((page.text, page.next_offset), (text, None));
 }
 
-#[tokio::test]
-async fn results_are_listed_with_heads_and_read_in_pages() {
-    let world = World::of(3).await;
+async fn results_are_listed_with_heads_and_read_in_pages(engine: Engine) {
+    let world = World::of(engine, 3).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let long = "日本語".repeat(60_000);
     let results = [
@@ -310,9 +306,8 @@ run:
   script: echo hello # kept
 ";
 
-#[tokio::test]
-async fn a_job_is_kept_byte_for_byte_and_counts_its_changes() {
-    let world = World::of(1).await;
+async fn a_job_is_kept_byte_for_byte_and_counts_its_changes(engine: Engine) {
+    let world = World::of(engine, 1).await;
     let (fleet, by) = (&world.fleet, &world.by);
     let id = JobId::parse("hello").unwrap();
     let dry = fleet.job_apply(&id, YAML, None, true, by).await.unwrap();
@@ -362,9 +357,8 @@ async fn a_job_is_kept_byte_for_byte_and_counts_its_changes() {
     assert_eq!(actions[..3], ["job.delete", "job.apply", "job.apply"]);
 }
 
-#[tokio::test]
-async fn a_definition_that_is_wrong_is_refused_with_all_that_is_wrong() {
-    let world = World::of(0).await;
+async fn a_definition_that_is_wrong_is_refused_with_all_that_is_wrong(engine: Engine) {
+    let world = World::of(engine, 0).await;
     let id = JobId::parse("hello").unwrap();
     let wrong = YAML
         .replace("echo hello # kept", "''")
@@ -396,9 +390,8 @@ async fn a_definition_that_is_wrong_is_refused_with_all_that_is_wrong() {
     assert_eq!(error.field(), Some("id"));
 }
 
-#[tokio::test]
-async fn a_group_has_its_members_once_and_sorted() {
-    let world = World::of(3).await;
+async fn a_group_has_its_members_once_and_sorted(engine: Engine) {
+    let world = World::of(engine, 3).await;
     let (fleet, by) = (&world.fleet, &world.by);
     let id = GroupId::parse("lab").unwrap();
     let write = GroupWrite {
@@ -428,3 +421,14 @@ async fn a_group_has_its_members_once_and_sorted() {
     let error = fleet.group_fetch(&id).await.unwrap_err();
     assert_eq!(error.status(), FleetStatus::NotFound);
 }
+
+on_both!(
+    pages_have_no_gaps_and_no_doubles_while_rows_are_added,
+    agents_are_found_by_presence_group_and_text_in_every_order,
+    execs_are_found_by_state_and_by_the_beginning_of_their_id,
+    the_size_of_an_output_is_that_of_its_text_not_of_the_bytes_that_became_it,
+    results_are_listed_with_heads_and_read_in_pages,
+    a_job_is_kept_byte_for_byte_and_counts_its_changes,
+    a_definition_that_is_wrong_is_refused_with_all_that_is_wrong,
+    a_group_has_its_members_once_and_sorted,
+);

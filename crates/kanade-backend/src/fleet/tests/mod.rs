@@ -1,4 +1,4 @@
-//! The rules on a real database in a folder of its own.
+//! The rules on real databases of their own.
 
 mod counters;
 mod issue;
@@ -9,11 +9,11 @@ mod stops;
 use kanade_shared::api::execs::{ExecRequest, ExecView, ExecWhat, Targets};
 use kanade_shared::id::PcId;
 use kanade_shared::manifest::JobRun;
-use tempfile::TempDir;
 
 use super::{ExecRoom, Fleet, Operator};
 use crate::changes::Changes;
 use crate::store::Store;
+use crate::store::tests::database::{Database, Engine};
 use crate::tasks::Nudge;
 
 pub(super) struct World {
@@ -21,7 +21,7 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) room: ExecRoom,
     pub(super) by: Operator,
-    _folder: TempDir,
+    _database: Database,
 }
 
 pub(super) fn pc(n: usize) -> PcId {
@@ -34,9 +34,9 @@ pub(super) fn pcs(n: usize) -> Vec<PcId> {
 
 impl World {
     /// A fleet of this many PCs, all of them online.
-    pub(super) async fn of(n: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("kanade.db")).await.unwrap();
+    pub(super) async fn of(engine: Engine, n: usize) -> Self {
+        let database = Database::new(engine).await;
+        let store = database.open().await;
         let room = ExecRoom::new();
         let fleet = Fleet::new(
             store.clone(),
@@ -50,7 +50,7 @@ impl World {
             store,
             room,
             by: Operator::local(),
-            _folder: folder,
+            _database: database,
         };
         world.enrol(&pcs(n)).await;
         world

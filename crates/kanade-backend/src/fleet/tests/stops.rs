@@ -10,6 +10,7 @@ use kanade_shared::wire::result::Outcome;
 use super::{World, everybody, pc};
 use crate::fleet::rules::{self, Ledger};
 use crate::store::intake::TargetRow;
+use crate::store::tests::database::{Engine, on_both};
 
 impl World {
     /// Changes targets of an exec as the projector would.
@@ -75,9 +76,8 @@ async fn half_way(world: &World) -> ExecId {
     exec_id
 }
 
-#[tokio::test]
-async fn a_withdrawal_lets_what_runs_run_and_starts_nothing_more() {
-    let world = World::of(4).await;
+async fn a_withdrawal_lets_what_runs_run_and_starts_nothing_more(engine: Engine) {
+    let world = World::of(engine, 4).await;
     let exec_id = half_way(&world).await;
     let stop = world.stop(exec_id, StopAction::Withdraw).await;
     assert_eq!(
@@ -95,9 +95,8 @@ async fn a_withdrawal_lets_what_runs_run_and_starts_nothing_more() {
     assert_eq!(why.text, "stopped by local before it started");
 }
 
-#[tokio::test]
-async fn a_kill_after_a_withdrawal_tells_what_runs_or_is_about_to_to_end() {
-    let world = World::of(4).await;
+async fn a_kill_after_a_withdrawal_tells_what_runs_or_is_about_to_to_end(engine: Engine) {
+    let world = World::of(engine, 4).await;
     let exec_id = half_way(&world).await;
     world.stop(exec_id, StopAction::Withdraw).await;
     let stop = world.stop(exec_id, StopAction::Kill).await;
@@ -118,9 +117,10 @@ async fn a_kill_after_a_withdrawal_tells_what_runs_or_is_about_to_to_end() {
     assert_eq!(entries[0].stop, Some(StopAction::Kill));
 }
 
-#[tokio::test]
-async fn a_stopped_exec_ends_with_its_last_run_and_real_results_replace_the_backends_word() {
-    let world = World::of(4).await;
+async fn a_stopped_exec_ends_with_its_last_run_and_real_results_replace_the_backends_word(
+    engine: Engine,
+) {
+    let world = World::of(engine, 4).await;
     let exec_id = half_way(&world).await;
     world.stop(exec_id, StopAction::Kill).await;
     world
@@ -143,9 +143,8 @@ async fn a_stopped_exec_ends_with_its_last_run_and_real_results_replace_the_back
     assert_eq!((counts.of(Outcome::Killed), counts.waiting()), (1, 0));
 }
 
-#[tokio::test]
-async fn a_retry_is_a_new_attempt_of_those_that_failed() {
-    let world = World::of(4).await;
+async fn a_retry_is_a_new_attempt_of_those_that_failed(engine: Engine) {
+    let world = World::of(engine, 4).await;
     let exec_id = half_way(&world).await;
     world
         .change(exec_id, |target| {
@@ -193,9 +192,8 @@ async fn a_retry_is_a_new_attempt_of_those_that_failed() {
     );
 }
 
-#[tokio::test]
-async fn attempts_are_never_drawn_twice_though_the_clock_stands() {
-    let world = World::of(1).await;
+async fn attempts_are_never_drawn_twice_though_the_clock_stands(engine: Engine) {
+    let world = World::of(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let mut last = Attempt::FIRST;
     for _ in 0..5 {
@@ -218,9 +216,8 @@ async fn attempts_are_never_drawn_twice_though_the_clock_stands() {
     }
 }
 
-#[tokio::test]
-async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again() {
-    let world = World::of(2).await;
+async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again(engine: Engine) {
+    let world = World::of(engine, 2).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     world.leave(&[pc(0), pc(1)]).await;
     assert_eq!(
@@ -244,9 +241,10 @@ async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again() {
     assert_eq!(stop.exec.stop, Some(StopAction::Withdraw));
 }
 
-#[tokio::test]
-async fn a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_conflict() {
-    let world = World::of(2).await;
+async fn a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_conflict(
+    engine: Engine,
+) {
+    let world = World::of(engine, 2).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let fail = || world.change(exec_id, |target| end(target, Outcome::Failed));
     fail().await;
@@ -280,9 +278,10 @@ async fn a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_co
     assert!(attempt().await > second);
 }
 
-#[tokio::test]
-async fn a_retry_after_a_kill_is_withdrawn_without_a_kill_and_the_old_command_stays_killed() {
-    let world = World::of(1).await;
+async fn a_retry_after_a_kill_is_withdrawn_without_a_kill_and_the_old_command_stays_killed(
+    engine: Engine,
+) {
+    let world = World::of(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     world.stop(exec_id, StopAction::Kill).await;
     world
@@ -312,9 +311,8 @@ async fn a_retry_after_a_kill_is_withdrawn_without_a_kill_and_the_old_command_st
     assert_eq!(entries[0].stop, Some(StopAction::Kill));
 }
 
-#[tokio::test]
-async fn what_a_document_tells_of_a_stop_is_shown_only_of_the_newest_attempt() {
-    let world = World::of(1).await;
+async fn what_a_document_tells_of_a_stop_is_shown_only_of_the_newest_attempt(engine: Engine) {
+    let world = World::of(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let mut tx = world.store.begin().await.unwrap();
     let first = tx.scope_all_entries().await.unwrap().remove(0);
@@ -344,3 +342,15 @@ async fn what_a_document_tells_of_a_stop_is_shown_only_of_the_newest_attempt() {
     let shown = tx.exec_find(exec_id).await.unwrap().unwrap().stop;
     assert_eq!(shown, Some(StopAction::Kill));
 }
+
+on_both!(
+    a_withdrawal_lets_what_runs_run_and_starts_nothing_more,
+    a_kill_after_a_withdrawal_tells_what_runs_or_is_about_to_to_end,
+    a_stopped_exec_ends_with_its_last_run_and_real_results_replace_the_backends_word,
+    a_retry_is_a_new_attempt_of_those_that_failed,
+    attempts_are_never_drawn_twice_though_the_clock_stands,
+    a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again,
+    a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_conflict,
+    a_retry_after_a_kill_is_withdrawn_without_a_kill_and_the_old_command_stays_killed,
+    what_a_document_tells_of_a_stop_is_shown_only_of_the_newest_attempt,
+);

@@ -1,16 +1,11 @@
 //! A database of either kind for one test, and tests that run on both.
 
+pub(crate) use kanade_testkit::database::Engine;
+pub(crate) use kanade_testkit::on_both;
 use kanade_testkit::postgres::Postgres;
 use tempfile::TempDir;
 
 use crate::store::{Place, PostgresPlace, Store};
-
-/// Which kind of database a test runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Sqlite,
-    Postgres,
-}
 
 /// An empty database in a folder or on a server of its own.
 pub(crate) struct Database {
@@ -42,20 +37,3 @@ impl Database {
         Store::open_at(&self.place()).await.unwrap()
     }
 }
-
-/// Makes each of these functions, which take an [`Engine`], a test on both.
-macro_rules! on_both {
-    ($($(#[$attribute:meta])* $test:ident),+ $(,)?) => {
-        mod on_sqlite {
-            $($(#[$attribute])* #[tokio::test] async fn $test() {
-                super::$test($crate::store::tests::database::Engine::Sqlite).await;
-            })+
-        }
-        mod on_postgres {
-            $($(#[$attribute])* #[tokio::test] async fn $test() {
-                super::$test($crate::store::tests::database::Engine::Postgres).await;
-            })+
-        }
-    };
-}
-pub(crate) use on_both;

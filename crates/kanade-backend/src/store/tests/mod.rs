@@ -1,7 +1,11 @@
 //! The database itself: opening, its clock, a full disk, and the plans of its lists.
 
 pub(crate) mod database;
+mod pages;
 mod plans;
+mod postgres;
+mod shape;
+mod steps;
 
 use std::path::Path;
 

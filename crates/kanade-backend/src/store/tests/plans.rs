@@ -17,7 +17,7 @@ fn exec_id() -> ExecId {
     ExecId::new(chrono::DateTime::UNIX_EPOCH, [0; 10])
 }
 
-fn slices<K: Clone>(key: K) -> [Slice<K>; 4] {
+pub(super) fn slices<K: Clone>(key: K) -> [Slice<K>; 4] {
     [
         (None, Order::Up),
         (None, Order::Down),
@@ -56,7 +56,7 @@ async fn slow_steps(store: &Store, select: QueryBuilder) -> Vec<String> {
 }
 
 /// A count as it is asked.
-fn closed(mut count: QueryBuilder) -> QueryBuilder {
+pub(super) fn closed(mut count: QueryBuilder) -> QueryBuilder {
     count.push(" LIMIT 1001) AS found");
     count
 }

@@ -312,7 +312,7 @@ mod tests {
     async fn a_session_ends_when_it_was_not_used_for_long_and_after_a_week_in_any_case(
         engine: Engine,
     ) {
-        let world = World::of(engine, 0).await;
+        let world = World::on(engine, 0).await;
         let (code, _) = world.fleet.signin_link_issue(&world.by).await.unwrap();
         let (token, session) = world.fleet.session_open(&code).await.unwrap();
         let key = SessionKey::of_cookie(token.reveal()).unwrap();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     async fn a_link_that_expired_makes_no_session_and_is_forgotten_in_the_end(engine: Engine) {
-        let world = World::of(engine, 0).await;
+        let world = World::on(engine, 0).await;
         let stale = |age| Utc::now() - age;
         let mut tx = world.store.begin().await.unwrap();
         for (code, age) in [("late", TimeDelta::minutes(1)), ("old", TimeDelta::days(2))] {

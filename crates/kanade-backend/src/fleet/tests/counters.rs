@@ -126,7 +126,7 @@ fn counters_equal_a_slow_count_after_anything(engine: Engine) {
         .enable_all()
         .build()
         .unwrap();
-    let world = runtime.block_on(World::of(engine, PCS));
+    let world = runtime.block_on(World::on(engine, PCS));
     let steps = prop::collection::vec(happens(), 1..25);
     let mut runner = TestRunner::new(ProptestConfig::with_cases(24));
     let held = runner.run(&steps, |steps| {

@@ -25,7 +25,7 @@ async fn command(world: &World, exec_id: kanade_shared::id::ExecId) -> (Command,
 }
 
 async fn an_exec_to_all_has_every_pc_and_goes_into_one_document(engine: Engine) {
-    let world = World::of(engine, 3).await;
+    let world = World::on(engine, 3).await;
     let exec = world.issue(everybody()).await;
     assert_eq!((exec.counts.targets, exec.counts.pending), (3, 3));
     assert_eq!(
@@ -55,7 +55,7 @@ async fn an_exec_to_all_has_every_pc_and_goes_into_one_document(engine: Engine) 
 }
 
 async fn an_exec_with_exclusions_or_of_a_database_that_is_behind_names_its_pcs(engine: Engine) {
-    let world = World::of(engine, 3).await;
+    let world = World::on(engine, 3).await;
     let targets = Targets {
         not_pcs: vec![pc(0)],
         ..everybody()
@@ -71,7 +71,7 @@ async fn an_exec_with_exclusions_or_of_a_database_that_is_behind_names_its_pcs(e
 }
 
 async fn a_pc_that_enrols_later_is_never_a_tie(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     for n in 1..20 {
         let exec = world.issue(everybody()).await;
         world.enrol(&[pc(n)]).await;
@@ -81,7 +81,7 @@ async fn a_pc_that_enrols_later_is_never_a_tie(engine: Engine) {
 }
 
 async fn names_that_are_unknown_are_refused_with_the_one_that_was_meant(engine: Engine) {
-    let world = World::of(engine, 2).await;
+    let world = World::on(engine, 2).await;
     let lab = GroupId::parse("lab").unwrap();
     let write = GroupWrite {
         description: None,
@@ -141,7 +141,7 @@ async fn names_that_are_unknown_are_refused_with_the_one_that_was_meant(engine: 
 }
 
 async fn the_same_key_and_request_is_the_same_exec_and_another_request_a_conflict(engine: Engine) {
-    let world = World::of(engine, 2).await;
+    let world = World::on(engine, 2).await;
     let asked = request(everybody());
     let (first, existed) = world
         .fleet
@@ -174,7 +174,7 @@ async fn the_same_key_and_request_is_the_same_exec_and_another_request_a_conflic
 }
 
 async fn a_preview_is_hit_exactly_or_not_at_all(engine: Engine) {
-    let world = World::of(engine, 3).await;
+    let world = World::on(engine, 3).await;
     let asked = request(everybody());
     let preview = world.fleet.exec_preview(&asked, &world.by).await.unwrap();
     assert_eq!(
@@ -226,7 +226,7 @@ async fn a_preview_is_hit_exactly_or_not_at_all(engine: Engine) {
 }
 
 async fn a_large_script_travels_apart_and_only_its_command_opens_it(engine: Engine) {
-    let world = World::of(engine, 2).await;
+    let world = World::on(engine, 2).await;
     let text = format!("echo {}", "x".repeat(5000));
     let what = ExecWhat::Script(script(&text));
     let asked = ExecRequest {
@@ -246,7 +246,7 @@ async fn a_large_script_travels_apart_and_only_its_command_opens_it(engine: Engi
 }
 
 async fn commands_are_refused_while_the_broker_has_no_room_for_them(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     world.room.note(80_000, 100_000);
     let error = world
         .fleet
@@ -262,7 +262,7 @@ async fn commands_are_refused_while_the_broker_has_no_room_for_them(engine: Engi
 }
 
 async fn documents_of_one_pc_stay_under_their_limit(engine: Engine) {
-    let world = World::of(engine, 2).await;
+    let world = World::on(engine, 2).await;
     let mut run = script("cat");
     run.stdin = Some("x".repeat(100 * 1024));
     let what = ExecWhat::Script(run);
@@ -301,7 +301,7 @@ async fn documents_of_one_pc_stay_under_their_limit(engine: Engine) {
 }
 
 async fn an_open_exec_waits_for_late_arrivals_even_with_nobody_there(engine: Engine) {
-    let world = World::of(engine, 0).await;
+    let world = World::on(engine, 0).await;
     let asked = ExecRequest {
         reach: Some(Reach::Open),
         ..request(everybody())
@@ -315,7 +315,7 @@ async fn an_open_exec_waits_for_late_arrivals_even_with_nobody_there(engine: Eng
 }
 
 async fn wrong_requests_name_their_field(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let right = request(everybody());
     let wrong = [
         (
@@ -375,7 +375,7 @@ async fn wrong_requests_name_their_field(engine: Engine) {
 }
 
 async fn an_exec_to_ten_thousand_pcs_is_stored_at_once_with_all_of_them(engine: Engine) {
-    let world = World::of(engine, 10_000).await;
+    let world = World::on(engine, 10_000).await;
     let before = std::time::Instant::now();
     let exec = world.issue(everybody()).await;
     eprintln!("10,000 targets stored in {:?}", before.elapsed());

@@ -18,7 +18,7 @@ use crate::store::received::NewResult;
 use crate::store::tests::database::{Engine, on_both};
 
 async fn pages_have_no_gaps_and_no_doubles_while_rows_are_added(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let mut issued = BTreeSet::new();
     for _ in 0..7 {
         issued.insert(world.issue(everybody()).await.exec_id);
@@ -53,7 +53,7 @@ async fn pages_have_no_gaps_and_no_doubles_while_rows_are_added(engine: Engine) 
 }
 
 async fn agents_are_found_by_presence_group_and_text_in_every_order(engine: Engine) {
-    let world = World::of(engine, 25).await;
+    let world = World::on(engine, 25).await;
     let mut tx = world.store.begin().await.unwrap();
     tx.pcs_presence(&pcs(5), false).await.unwrap();
     tx.commit().await.unwrap();
@@ -105,7 +105,7 @@ async fn agents_are_found_by_presence_group_and_text_in_every_order(engine: Engi
 }
 
 async fn execs_are_found_by_state_and_by_the_beginning_of_their_id(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let short = exec_id.short();
     assert_eq!(world.fleet.exec_resolve(&short).await.unwrap(), exec_id);
@@ -190,7 +190,7 @@ async fn store_results(world: &World, results: &[RunResult]) {
 }
 
 async fn the_size_of_an_output_is_that_of_its_text_not_of_the_bytes_that_became_it(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let text = format!("{}END\n", "\u{fffd}".repeat(500));
     let mut result = run_result(exec_id, 0, &text);
@@ -211,7 +211,7 @@ async fn the_size_of_an_output_is_that_of_its_text_not_of_the_bytes_that_became_
 }
 
 async fn results_are_listed_with_heads_and_read_in_pages(engine: Engine) {
-    let world = World::of(engine, 3).await;
+    let world = World::on(engine, 3).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let long = "日本語".repeat(60_000);
     let results = [
@@ -307,7 +307,7 @@ run:
 ";
 
 async fn a_job_is_kept_byte_for_byte_and_counts_its_changes(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let (fleet, by) = (&world.fleet, &world.by);
     let id = JobId::parse("hello").unwrap();
     let dry = fleet.job_apply(&id, YAML, None, true, by).await.unwrap();
@@ -358,7 +358,7 @@ async fn a_job_is_kept_byte_for_byte_and_counts_its_changes(engine: Engine) {
 }
 
 async fn a_definition_that_is_wrong_is_refused_with_all_that_is_wrong(engine: Engine) {
-    let world = World::of(engine, 0).await;
+    let world = World::on(engine, 0).await;
     let id = JobId::parse("hello").unwrap();
     let wrong = YAML
         .replace("echo hello # kept", "''")
@@ -391,7 +391,7 @@ async fn a_definition_that_is_wrong_is_refused_with_all_that_is_wrong(engine: En
 }
 
 async fn a_group_has_its_members_once_and_sorted(engine: Engine) {
-    let world = World::of(engine, 3).await;
+    let world = World::on(engine, 3).await;
     let (fleet, by) = (&world.fleet, &world.by);
     let id = GroupId::parse("lab").unwrap();
     let write = GroupWrite {

@@ -33,8 +33,13 @@ pub(super) fn pcs(n: usize) -> Vec<PcId> {
 }
 
 impl World {
+    /// A fleet of this many PCs, all of them online, on SQLite.
+    pub(super) async fn of(n: usize) -> Self {
+        Self::on(Engine::Sqlite, n).await
+    }
+
     /// A fleet of this many PCs, all of them online.
-    pub(super) async fn of(engine: Engine, n: usize) -> Self {
+    pub(super) async fn on(engine: Engine, n: usize) -> Self {
         let database = Database::new(engine).await;
         let store = database.open().await;
         let room = ExecRoom::new();

@@ -77,7 +77,7 @@ async fn half_way(world: &World) -> ExecId {
 }
 
 async fn a_withdrawal_lets_what_runs_run_and_starts_nothing_more(engine: Engine) {
-    let world = World::of(engine, 4).await;
+    let world = World::on(engine, 4).await;
     let exec_id = half_way(&world).await;
     let stop = world.stop(exec_id, StopAction::Withdraw).await;
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_withdrawal_lets_what_runs_run_and_starts_nothing_more(engine: Engine)
 }
 
 async fn a_kill_after_a_withdrawal_tells_what_runs_or_is_about_to_to_end(engine: Engine) {
-    let world = World::of(engine, 4).await;
+    let world = World::on(engine, 4).await;
     let exec_id = half_way(&world).await;
     world.stop(exec_id, StopAction::Withdraw).await;
     let stop = world.stop(exec_id, StopAction::Kill).await;
@@ -120,7 +120,7 @@ async fn a_kill_after_a_withdrawal_tells_what_runs_or_is_about_to_to_end(engine:
 async fn a_stopped_exec_ends_with_its_last_run_and_real_results_replace_the_backends_word(
     engine: Engine,
 ) {
-    let world = World::of(engine, 4).await;
+    let world = World::on(engine, 4).await;
     let exec_id = half_way(&world).await;
     world.stop(exec_id, StopAction::Kill).await;
     world
@@ -144,7 +144,7 @@ async fn a_stopped_exec_ends_with_its_last_run_and_real_results_replace_the_back
 }
 
 async fn a_retry_is_a_new_attempt_of_those_that_failed(engine: Engine) {
-    let world = World::of(engine, 4).await;
+    let world = World::on(engine, 4).await;
     let exec_id = half_way(&world).await;
     world
         .change(exec_id, |target| {
@@ -193,7 +193,7 @@ async fn a_retry_is_a_new_attempt_of_those_that_failed(engine: Engine) {
 }
 
 async fn attempts_are_never_drawn_twice_though_the_clock_stands(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let mut last = Attempt::FIRST;
     for _ in 0..5 {
@@ -217,7 +217,7 @@ async fn attempts_are_never_drawn_twice_though_the_clock_stands(engine: Engine) 
 }
 
 async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again(engine: Engine) {
-    let world = World::of(engine, 2).await;
+    let world = World::on(engine, 2).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     world.leave(&[pc(0), pc(1)]).await;
     assert_eq!(
@@ -244,7 +244,7 @@ async fn a_retry_of_a_stopped_exec_runs_and_can_be_stopped_again(engine: Engine)
 async fn a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_conflict(
     engine: Engine,
 ) {
-    let world = World::of(engine, 2).await;
+    let world = World::on(engine, 2).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let fail = || world.change(exec_id, |target| end(target, Outcome::Failed));
     fail().await;
@@ -281,7 +281,7 @@ async fn a_retry_sent_again_with_its_key_is_one_attempt_and_another_request_a_co
 async fn a_retry_after_a_kill_is_withdrawn_without_a_kill_and_the_old_command_stays_killed(
     engine: Engine,
 ) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     world.stop(exec_id, StopAction::Kill).await;
     world
@@ -312,7 +312,7 @@ async fn a_retry_after_a_kill_is_withdrawn_without_a_kill_and_the_old_command_st
 }
 
 async fn what_a_document_tells_of_a_stop_is_shown_only_of_the_newest_attempt(engine: Engine) {
-    let world = World::of(engine, 1).await;
+    let world = World::on(engine, 1).await;
     let exec_id = world.issue(everybody()).await.exec_id;
     let mut tx = world.store.begin().await.unwrap();
     let first = tx.scope_all_entries().await.unwrap().remove(0);

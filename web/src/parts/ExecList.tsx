@@ -48,7 +48,7 @@ export function ExecList({ filter, most, empty }: Props) {
       {rows.map((exec) => (
         <li
           key={exec.exec_id}
-          className="border-line hover:bg-hover grid min-h-9 grid-cols-[minmax(0,1fr)_7rem] items-center gap-x-4 border-b px-1 sm:grid-cols-[minmax(0,1fr)_11rem_7rem_7rem]"
+          className="border-line hover:bg-hover grid min-h-9 grid-cols-[minmax(0,1fr)_7rem] items-center gap-x-4 border-b px-1 sm:grid-cols-[minmax(0,1fr)_14rem_7rem_7rem]"
         >
           <Link
             to="/execs/$execId"

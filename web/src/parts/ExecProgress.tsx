@@ -1,14 +1,15 @@
 import type { Counts } from '@/api/types';
 import { useText } from '@/i18n/text';
 
-import { endedCount, notOkCount } from './states';
+import { endedAs, endedCount } from './states';
 
 /** Targets by state as one bar; the words beside it say the same. */
 export function ProgressBar({ counts, className = '' }: { counts: Counts; className?: string }) {
-  const ok = counts.ended.ok ?? 0;
   const parts = [
-    ['bg-ok-fill', ok],
-    ['bg-bad-fill', notOkCount(counts)],
+    ['bg-ok-fill', endedAs(counts, 'ok')],
+    ['bg-bad-fill', endedAs(counts, 'bad')],
+    ['bg-warn-fill', endedAs(counts, 'warn')],
+    ['bg-strong-line', endedAs(counts, 'idle')],
     ['bg-accent', counts.running],
   ] as const;
   return (

@@ -27,13 +27,13 @@ export function execColumns(t: Messages): readonly Column<ExecView>[] {
     {
       id: 'state',
       title: t.execs.state,
-      width: '8rem',
+      width: 'min(8rem, 34vw)',
       cell: (exec) => <ExecStatus exec={exec} />,
     },
     {
       id: 'progress',
       title: t.execs.progress,
-      width: '14rem',
+      width: '15rem',
       from: 'md',
       cell: (exec) => <ExecProgress counts={exec.counts} />,
     },

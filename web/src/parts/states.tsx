@@ -69,3 +69,10 @@ export function endedCount(counts: Counts): number {
 export function notOkCount(counts: Counts): number {
   return endedCount(counts) - (counts.ended.ok ?? 0);
 }
+
+/** Targets that ended in a way that is meant so. */
+export function endedAs(counts: Counts, tone: Tone): number {
+  const entries = Object.entries(counts.ended) as [Outcome, number][];
+  const meant = entries.filter(([outcome]) => OUTCOMES[outcome][0] === tone);
+  return meant.reduce((sum, [, count]) => sum + count, 0);
+}

@@ -41,7 +41,7 @@ function columns(t: Messages): readonly Column<QueuedView>[] {
     {
       id: 'exec',
       title: t.agent.exec,
-      width: '18rem',
+      width: 'min(18rem, 36vw)',
       cell: (entry) => (
         <Link
           to="/execs/$execId"
@@ -55,7 +55,7 @@ function columns(t: Messages): readonly Column<QueuedView>[] {
     {
       id: 'state',
       title: t.exec.state,
-      width: '8rem',
+      width: 'min(8rem, 30vw)',
       cell: (entry) => <TargetStatus target={entry.target} />,
     },
     {
@@ -71,7 +71,7 @@ function columns(t: Messages): readonly Column<QueuedView>[] {
     {
       id: 'deadline',
       title: t.agent.deadline,
-      width: '9rem',
+      width: 'min(9rem, 32vw)',
       // What has started may go on after its deadline.
       cell: (entry) =>
         entry.target.state === 'running' ? t.common.none : <Time at={entry.deadline} />,

@@ -50,7 +50,7 @@ function columns(t: Messages, format: Format): readonly Column<ResultView>[] {
     {
       id: 'exec',
       title: t.agent.exec,
-      width: '11rem',
+      width: 'min(11rem, 34vw)',
       cell: (result) => (
         <Link
           to="/execs/$execId"
@@ -64,7 +64,7 @@ function columns(t: Messages, format: Format): readonly Column<ResultView>[] {
     {
       id: 'outcome',
       title: t.agent.outcome,
-      width: '7.5rem',
+      width: 'min(7.5rem, 30vw)',
       cell: (result) => <OutcomeStatus outcome={result.outcome} />,
     },
     {
@@ -99,7 +99,7 @@ function columns(t: Messages, format: Format): readonly Column<ResultView>[] {
     {
       id: 'ended',
       title: t.agent.ended,
-      width: '8rem',
+      width: 'min(8rem, 34vw)',
       cell: (result) => <Time at={result.ended_at} />,
     },
   ];

@@ -29,12 +29,12 @@ export function AuditPage() {
 
 function columns(t: Messages): readonly Column<AuditRow>[] {
   return [
-    { id: 'at', title: t.audit.at, width: '8rem', cell: (row) => <Time at={row.at} /> },
-    { id: 'actor', title: t.audit.actor, width: '8rem', cell: (row) => row.actor },
+    { id: 'at', title: t.audit.at, width: 'min(8rem, 30vw)', cell: (row) => <Time at={row.at} /> },
+    { id: 'actor', title: t.audit.actor, width: 'min(8rem, 28vw)', cell: (row) => row.actor },
     {
       id: 'action',
       title: t.audit.action,
-      width: '11rem',
+      width: 'min(11rem, 40vw)',
       cell: (row) => <span className="mono">{row.action}</span>,
     },
     {
@@ -47,7 +47,7 @@ function columns(t: Messages): readonly Column<AuditRow>[] {
     {
       id: 'detail',
       title: t.audit.detail,
-      from: 'lg',
+      from: 'xl',
       cell: (row) => <span className="mono text-muted">{JSON.stringify(row.detail)}</span>,
     },
   ];

@@ -33,7 +33,7 @@ export function Output(props: { requestId: string; stream: Stream; output: Outpu
     <div
       className={`border-line bg-raised relative rounded border ${stream === 'stderr' ? 'border-l-bad-fill border-l-2' : ''}`}
     >
-      <div className="absolute top-1 right-1">
+      <div className="bg-raised absolute top-1 right-1 rounded">
         <CopyButton text={text} label={`${t.exec.copyOutput}: ${name}`} />
       </div>
       <pre

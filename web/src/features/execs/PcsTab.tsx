@@ -89,7 +89,7 @@ function columns(t: Messages): readonly Column<TargetView>[] {
     {
       id: 'pc',
       title: t.exec.pc,
-      width: '14rem',
+      width: 'min(14rem, 50vw)',
       cell: (target) => (
         <Link to="/agents/$pcId" params={{ pcId: target.pc_id }} className="link">
           {target.pc_id}
@@ -99,7 +99,7 @@ function columns(t: Messages): readonly Column<TargetView>[] {
     {
       id: 'state',
       title: t.exec.state,
-      width: '10rem',
+      width: 'min(10rem, 48vw)',
       cell: (target) => (
         <span className="inline-flex items-center gap-1.5">
           <TargetStatus target={target} />

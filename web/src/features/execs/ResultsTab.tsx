@@ -41,7 +41,7 @@ export function ResultsTab({ exec }: { exec: ExecView }) {
   const shown = all ? folds : folds.slice(0, FOLDS);
   return (
     <div className="flex max-w-5xl flex-col gap-4 p-4 md:p-6">
-      <Unended exec={exec} />
+      <Unended exec={exec} open={!many} />
       {folds.length === 0 && exec.state === 'running' && (
         <p className="text-muted">{t.exec.noResultsHelp}</p>
       )}

@@ -12,47 +12,84 @@ import { Button } from '@/ui/Button';
 import { Tail } from './Tail';
 
 const ROWS = 5;
+const AGAIN_MS = 2_000;
 
-/** PCs that have not ended, with why; the rest of them is a tab away. */
-export function Unended({ exec }: { exec: ExecView }) {
+/** PCs that have not ended, with why; of many only the number, until somebody opens them. */
+export function Unended({ exec, open }: { exec: ExecView; open: boolean }) {
+  const { t } = useText();
   const { pending, admitted, running } = exec.counts;
+  const groups = [
+    ['running', running, t.exec.running(running)],
+    ['admitted', admitted, t.exec.accepted(admitted)],
+    ['pending', pending, t.exec.waiting(pending)],
+  ] as const;
+  const shown = groups.filter(([, count]) => count > 0);
+  if (shown.length === 0) return null;
   return (
-    <>
-      {running > 0 && <Group exec={exec} state="running" count={running} />}
-      {admitted > 0 && <Group exec={exec} state="admitted" count={admitted} />}
-      {pending > 0 && <Group exec={exec} state="pending" count={pending} />}
-    </>
+    <div className="flex flex-col gap-1">
+      {shown.map(([state, count, title]) => (
+        <Group
+          key={state}
+          exec={exec}
+          state={state}
+          title={title}
+          more={count > ROWS ? t.exec.showAll(count) : undefined}
+          enough={Math.min(count, ROWS)}
+          open={open}
+        />
+      ))}
+    </div>
   );
 }
 
-function Group(props: { exec: ExecView; state: Exclude<TargetState, 'ended'>; count: number }) {
-  const { t } = useText();
-  const { exec, state, count } = props;
-  const targets = useInfiniteQuery(targetsQuery(exec.exec_id, { state }));
-  // Rows are changed in place, so some of them may have gone on.
-  const rows = rowsOf(targets.data).filter((target) => target.state === state);
-  const titles = { pending: t.exec.waiting, admitted: t.exec.accepted, running: t.exec.running };
+interface GroupProps {
+  exec: ExecView;
+  state: Exclude<TargetState, 'ended'>;
+  title: string;
+  more: string | undefined;
+  /** Rows that there must be. */
+  enough: number;
+  open: boolean;
+}
+
+function Group(props: GroupProps) {
+  const [open, setOpen] = useState(props.open);
   return (
-    <section className="flex flex-col gap-1">
-      <h2 className="text-muted flex gap-3 font-medium">
-        {titles[state](count)}
-        {count > ROWS && (
-          <Link
-            to="/execs/$execId"
-            params={{ execId: exec.exec_id }}
-            search={{ tab: 'pcs', state }}
-            className="link font-normal"
-          >
-            {t.exec.showAll(count)}
-          </Link>
-        )}
-      </h2>
+    <details open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary className="text-muted cursor-pointer py-0.5 font-medium">{props.title}</summary>
+      {open && <Rows {...props} />}
+    </details>
+  );
+}
+
+function Rows({ exec, state, more, enough }: GroupProps) {
+  // Rows are changed in place, so some of them may have gone on, and others come.
+  const inState = (data: TargetView[]) => data.filter((target) => target.state === state);
+  const targets = useInfiniteQuery({
+    ...targetsQuery(exec.exec_id, { state }),
+    refetchInterval: ({ state: { data } }) =>
+      inState(rowsOf(data)).length < enough ? AGAIN_MS : false,
+  });
+  return (
+    <>
       <ul className="border-line border-t">
-        {rows.slice(0, ROWS).map((target) => (
-          <Row key={target.pc_id} target={target} />
-        ))}
+        {inState(rowsOf(targets.data))
+          .slice(0, ROWS)
+          .map((target) => (
+            <Row key={target.pc_id} target={target} />
+          ))}
       </ul>
-    </section>
+      {more !== undefined && (
+        <Link
+          to="/execs/$execId"
+          params={{ execId: exec.exec_id }}
+          search={{ tab: 'pcs', state }}
+          className="link inline-block py-1"
+        >
+          {more}
+        </Link>
+      )}
+    </>
   );
 }
 

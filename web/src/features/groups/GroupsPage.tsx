@@ -45,7 +45,7 @@ function columns(t: Messages, format: Format): readonly Column<GroupView>[] {
     {
       id: 'group',
       title: t.groups.group,
-      width: '16rem',
+      width: 'min(16rem, 50vw)',
       cell: (group) => (
         <Link to="/agents" search={{ group: group.group_id }} className="link">
           {group.group_id}
@@ -55,7 +55,7 @@ function columns(t: Messages, format: Format): readonly Column<GroupView>[] {
     {
       id: 'members',
       title: t.groups.members,
-      width: '6rem',
+      width: 'min(6rem, 25vw)',
       number: true,
       cell: (group) => format.number(group.member_count),
     },
@@ -75,7 +75,7 @@ function columns(t: Messages, format: Format): readonly Column<GroupView>[] {
     {
       id: 'run',
       title: t.nav.run,
-      width: '5rem',
+      width: 'min(6rem, 22vw)',
       cell: (group) => (
         <Link
           to="/run"

@@ -92,7 +92,7 @@ function Source({ job }: { job: JobView }) {
         ]}
       />
       <div className="border-line bg-raised relative rounded border">
-        <div className="absolute top-1 right-1">
+        <div className="bg-raised absolute top-1 right-1 rounded">
           <CopyButton text={job.yaml ?? ''} />
         </div>
         <pre

@@ -41,7 +41,7 @@ function columns(t: Messages): readonly Column<JobView>[] {
     {
       id: 'job',
       title: t.jobs.job,
-      width: '16rem',
+      width: 'min(16rem, 60vw)',
       cell: (job) => (
         <Link to="/jobs/$jobId" params={{ jobId: job.job_id }} className="link">
           {job.job_id}

@@ -14,6 +14,7 @@ use kanade_shared::id::{Attempt, PcId, RequestId};
 use kanade_shared::subject;
 use kanade_shared::wire::agent::{ResultsRequest, TailChunk, TailRequest};
 use kanade_shared::wire::command::Reach;
+use kanade_testkit::database::Engine;
 use kanade_testkit::{nats, wait};
 
 use super::world::{World, beat, heartbeat, open};
@@ -126,7 +127,7 @@ async fn what_a_run_writes_goes_to_those_who_watch_it() {
 
 #[tokio::test]
 async fn a_pc_that_is_online_is_asked_for_results_that_should_be_here() {
-    let world = World::still().await;
+    let world = World::still_on(Engine::Sqlite).await;
     world.spawn();
     let pcs = world.enrol(&["pc-1"]).await;
     let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;

@@ -7,13 +7,13 @@ use kanade_shared::subject::{self, Scope};
 use kanade_shared::wire::agent::{HeardState, TimeReply, TimeRequest};
 use kanade_shared::wire::command::{Reach, Rev};
 use kanade_shared::wire::result::Outcome;
-use kanade_testkit::wait;
+use kanade_testkit::database::Engine;
+use kanade_testkit::{on_both, wait};
 
 use super::world::{World, beat, heartbeat, request};
 
-#[tokio::test]
-async fn the_first_heartbeat_makes_a_pc_part_of_the_fleet() {
-    let world = World::start().await;
+async fn the_first_heartbeat_makes_a_pc_part_of_the_fleet(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let agent = world.flow.fleet.agent_fetch(&pcs[0]).await.unwrap();
     assert_eq!(agent.presence, Presence::Online);
@@ -39,9 +39,8 @@ async fn the_first_heartbeat_makes_a_pc_part_of_the_fleet() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn garbage_on_heartbeats_is_put_aside_and_changes_nothing() {
-    let world = World::start().await;
+async fn garbage_on_heartbeats_is_put_aside_and_changes_nothing(engine: Engine) {
+    let world = World::start_on(engine).await;
     let client = world.nats.client().await;
     client
         .publish("heartbeat.pc-9", "garbage".into())
@@ -69,9 +68,8 @@ async fn garbage_on_heartbeats_is_put_aside_and_changes_nothing() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_target_is_admitted_when_its_pc_holds_the_document_that_lists_it() {
-    let world = World::start().await;
+async fn a_target_is_admitted_when_its_pc_holds_the_document_that_lists_it(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1", "pc-2"]).await;
     let client = world.nats.client().await;
     let wide = world.exec(None, Reach::Fixed).await.exec_id;
@@ -95,9 +93,8 @@ async fn a_target_is_admitted_when_its_pc_holds_the_document_that_lists_it() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_command_that_its_pc_never_saw_is_expired_and_never_admitted() {
-    let world = World::start().await;
+async fn a_command_that_its_pc_never_saw_is_expired_and_never_admitted(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let client = world.nats.client().await;
     let short = request(None, Reach::Fixed, 1);
@@ -129,9 +126,8 @@ async fn a_command_that_its_pc_never_saw_is_expired_and_never_admitted() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_pc_that_enrols_later_joins_open_execs_and_no_others() {
-    let world = World::start().await;
+async fn a_pc_that_enrols_later_joins_open_execs_and_no_others(engine: Engine) {
+    let world = World::start_on(engine).await;
     world.enrol(&["pc-1"]).await;
     let open = world.exec(None, Reach::Open).await.exec_id;
     let fixed = world.exec(None, Reach::Fixed).await.exec_id;
@@ -143,9 +139,8 @@ async fn a_pc_that_enrols_later_joins_open_execs_and_no_others() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn the_time_comes_with_what_was_heard_of_journal_and_runs() {
-    let world = World::start().await;
+async fn the_time_comes_with_what_was_heard_of_journal_and_runs(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let client = world.nats.client().await;
     let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
@@ -175,3 +170,12 @@ async fn the_time_comes_with_what_was_heard_of_journal_and_runs() {
     assert_eq!(ask().await.heard[0].state, HeardState::Begun);
     world.stop().await;
 }
+
+on_both!(
+    the_first_heartbeat_makes_a_pc_part_of_the_fleet,
+    garbage_on_heartbeats_is_put_aside_and_changes_nothing,
+    a_target_is_admitted_when_its_pc_holds_the_document_that_lists_it,
+    a_command_that_its_pc_never_saw_is_expired_and_never_admitted,
+    a_pc_that_enrols_later_joins_open_execs_and_no_others,
+    the_time_comes_with_what_was_heard_of_journal_and_runs,
+);

@@ -12,13 +12,15 @@ use kanade_shared::subject;
 use kanade_shared::wire::command::Reach;
 use kanade_shared::wire::inventory::Hardware;
 use kanade_shared::wire::result::{Outcome, Started};
-use kanade_testkit::wait;
+use kanade_testkit::database::Engine;
+use kanade_testkit::{on_both, wait};
 
 use super::world::{World, ended, enrol_many, pcs, result, send};
 
-#[tokio::test]
-async fn twenty_thousand_results_count_once_although_the_projector_dies_in_the_middle() {
-    let world = World::still().await;
+async fn twenty_thousand_results_count_once_although_the_projector_dies_in_the_middle(
+    engine: Engine,
+) {
+    let world = World::still_on(engine).await;
     let pcs = pcs(10_000);
     enrol_many(&world.flow, &pcs).await;
     let first = world.exec(None, Reach::Fixed).await.exec_id;
@@ -73,9 +75,8 @@ async fn twenty_thousand_results_count_once_although_the_projector_dies_in_the_m
     world.stop().await;
 }
 
-#[tokio::test]
-async fn what_cannot_be_read_is_put_aside_with_the_reason_and_stops_nothing() {
-    let world = World::start().await;
+async fn what_cannot_be_read_is_put_aside_with_the_reason_and_stops_nothing(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1", "pc-2"]).await;
     let exec = world.exec(Some(&pcs[..1]), Reach::Fixed).await.exec_id;
     let now = exec.issued_at().unwrap();
@@ -126,9 +127,8 @@ async fn what_cannot_be_read_is_put_aside_with_the_reason_and_stops_nothing() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_broker_that_was_put_back_is_read_again_and_nothing_counts_twice() {
-    let mut world = World::start().await;
+async fn a_broker_that_was_put_back_is_read_again_and_nothing_counts_twice(engine: Engine) {
+    let mut world = World::start_on(engine).await;
     let names: Vec<String> = (0..6).map(|n| format!("pc-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let pcs = world.enrol(&names).await;
@@ -159,9 +159,8 @@ async fn a_broker_that_was_put_back_is_read_again_and_nothing_counts_twice() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn what_was_evicted_before_it_was_read_is_a_gap() {
-    let world = World::start().await;
+async fn what_was_evicted_before_it_was_read_is_a_gap(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1", "pc-2"]).await;
     let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
     let now = exec.issued_at().unwrap();
@@ -206,9 +205,8 @@ async fn what_was_evicted_before_it_was_read_is_a_gap() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_run_that_has_begun_is_running_and_hardware_is_on_its_pc() {
-    let world = World::start().await;
+async fn a_run_that_has_begun_is_running_and_hardware_is_on_its_pc(engine: Engine) {
+    let world = World::start_on(engine).await;
     let js = world.js().await;
     let pc = PcId::parse("pc-1").unwrap();
     let hardware: Hardware = serde_json::from_value(serde_json::json!({
@@ -268,9 +266,8 @@ async fn a_run_that_has_begun_is_running_and_hardware_is_on_its_pc() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn results_that_wait_unread_are_not_evicted_but_refused() {
-    let world = World::still().await;
+async fn results_that_wait_unread_are_not_evicted_but_refused(engine: Engine) {
+    let world = World::still_on(engine).await;
     let js = world.js().await;
     let results = js.get_stream("RESULTS").await.unwrap();
     let mut config = results.cached_info().config.clone();
@@ -303,3 +300,12 @@ async fn results_that_wait_unread_are_not_evicted_but_refused() {
     assert!(!refused().await, "it takes results again");
     world.stop().await;
 }
+
+on_both!(
+    twenty_thousand_results_count_once_although_the_projector_dies_in_the_middle,
+    what_cannot_be_read_is_put_aside_with_the_reason_and_stops_nothing,
+    a_broker_that_was_put_back_is_read_again_and_nothing_counts_twice,
+    what_was_evicted_before_it_was_read_is_a_gap,
+    a_run_that_has_begun_is_running_and_hardware_is_on_its_pc,
+    results_that_wait_unread_are_not_evicted_but_refused,
+);

@@ -9,13 +9,13 @@ use kanade_shared::id::{GroupId, JobId};
 use kanade_shared::manifest::JobRun;
 use kanade_shared::subject::{self, EXEC_STREAM, Scope};
 use kanade_shared::wire::command::{Document, Reach, Rev, ScriptSource, StopAction};
-use kanade_testkit::wait;
+use kanade_testkit::database::Engine;
+use kanade_testkit::{on_both, wait};
 
 use super::world::{World, beat, enrol_many, heartbeat, pcs, request};
 
-#[tokio::test]
-async fn commands_and_their_stops_are_in_the_documents_of_their_scopes() {
-    let world = World::start().await;
+async fn commands_and_their_stops_are_in_the_documents_of_their_scopes(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1", "pc-2"]).await;
     let wide = world.exec(None, Reach::Fixed).await.exec_id;
     let own = world.exec(Some(&pcs[..1]), Reach::Fixed).await.exec_id;
@@ -44,9 +44,8 @@ async fn commands_and_their_stops_are_in_the_documents_of_their_scopes() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn somebody_elses_document_is_replaced_and_never_lost_against() {
-    let world = World::start().await;
+async fn somebody_elses_document_is_replaced_and_never_lost_against(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let exec = world.exec(None, Reach::Fixed).await.exec_id;
     let ours = world.document_of(&Scope::All, exec).await;
@@ -76,9 +75,8 @@ async fn somebody_elses_document_is_replaced_and_never_lost_against() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn garbage_is_replaced_also_where_nothing_is_wanted() {
-    let world = World::still().await;
+async fn garbage_is_replaced_also_where_nothing_is_wanted(engine: Engine) {
+    let world = World::still_on(engine).await;
     let js = world.js().await;
     let scope = Scope::Pc("pc-1".parse().unwrap());
     let stored = js.publish(scope.commands(), "garbage".into()).await;
@@ -94,9 +92,8 @@ async fn garbage_is_replaced_also_where_nothing_is_wanted() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_definition_that_no_message_can_hold_keeps_nothing_else_from_the_broker() {
-    let world = World::still().await;
+async fn a_definition_that_no_message_can_hold_keeps_nothing_else_from_the_broker(engine: Engine) {
+    let world = World::still_on(engine).await;
     let job: kanade_shared::manifest::Job = serde_json::from_value(serde_json::json!({
         "apiVersion": "kanade/v1", "kind": "Job", "id": "big", "version": "1.0.0",
         "run": { "shell": "sh", "script": "true" },
@@ -122,9 +119,8 @@ async fn a_definition_that_no_message_can_hold_keeps_nothing_else_from_the_broke
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_rev_goes_above_what_any_pc_holds() {
-    let world = World::start().await;
+async fn a_rev_goes_above_what_any_pc_holds(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let exec = world.exec(None, Reach::Fixed).await.exec_id;
     let first = world.document_of(&Scope::All, exec).await;
@@ -138,9 +134,8 @@ async fn a_rev_goes_above_what_any_pc_holds() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn three_thousand_own_documents_are_published_together() {
-    let world = World::start().await;
+async fn three_thousand_own_documents_are_published_together(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = pcs(3000);
     enrol_many(&world.flow, &pcs).await;
     let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
@@ -154,9 +149,8 @@ async fn three_thousand_own_documents_are_published_together() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_script_is_on_the_broker_before_the_document_that_names_it() {
-    let world = World::start().await;
+async fn a_script_is_on_the_broker_before_the_document_that_names_it(engine: Engine) {
+    let world = World::start_on(engine).await;
     world.enrol(&["pc-1"]).await;
     let run: JobRun = serde_json::from_value(
         serde_json::json!({ "shell": "sh", "script": format!("# {}", "x".repeat(5000)) }),
@@ -187,9 +181,8 @@ async fn a_script_is_on_the_broker_before_the_document_that_names_it() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn definitions_and_groups_are_copied_and_removed() {
-    let world = World::start().await;
+async fn definitions_and_groups_are_copied_and_removed(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let (fleet, operator) = (&world.flow.fleet, Operator::local());
     let yaml = "apiVersion: kanade/v1\nkind: Job\nid: hello # by hand\nversion: '1'\nrun:\n  shell: sh\n  script: echo\n";
@@ -236,9 +229,10 @@ async fn definitions_and_groups_are_copied_and_removed() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_broker_that_dies_while_documents_are_published_has_all_of_them_in_the_end() {
-    let mut world = World::start().await;
+async fn a_broker_that_dies_while_documents_are_published_has_all_of_them_in_the_end(
+    engine: Engine,
+) {
+    let mut world = World::start_on(engine).await;
     let pcs = pcs(2000);
     enrol_many(&world.flow, &pcs).await;
     let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
@@ -258,9 +252,10 @@ async fn a_broker_that_dies_while_documents_are_published_has_all_of_them_in_the
     world.stop().await;
 }
 
-#[tokio::test]
-async fn a_document_that_would_be_too_large_lists_its_oldest_commands_and_the_rest_later() {
-    let world = World::start().await;
+async fn a_document_that_would_be_too_large_lists_its_oldest_commands_and_the_rest_later(
+    engine: Engine,
+) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let scope = Scope::Pc(pcs[0].clone());
     let mut execs = Vec::new();
@@ -325,3 +320,16 @@ async fn many_messages_of_several_publishers_never_wait_for_each_other_for_ever(
     assert_eq!(one.unwrap().len(), 200);
     assert_eq!(other.unwrap().len(), 200);
 }
+
+on_both!(
+    commands_and_their_stops_are_in_the_documents_of_their_scopes,
+    somebody_elses_document_is_replaced_and_never_lost_against,
+    garbage_is_replaced_also_where_nothing_is_wanted,
+    a_definition_that_no_message_can_hold_keeps_nothing_else_from_the_broker,
+    a_rev_goes_above_what_any_pc_holds,
+    three_thousand_own_documents_are_published_together,
+    a_script_is_on_the_broker_before_the_document_that_names_it,
+    definitions_and_groups_are_copied_and_removed,
+    a_broker_that_dies_while_documents_are_published_has_all_of_them_in_the_end,
+    a_document_that_would_be_too_large_lists_its_oldest_commands_and_the_rest_later,
+);

@@ -6,12 +6,13 @@ use kanade_shared::api::results::ResultQuery;
 use kanade_shared::id::PcId;
 use kanade_shared::wire::command::Reach;
 use kanade_shared::wire::result::Outcome;
+use kanade_testkit::database::Engine;
+use kanade_testkit::on_both;
 
 use super::world::{World, result, send};
 
-#[tokio::test]
-async fn an_overdue_target_expires_with_a_reason_and_a_late_result_replaces_that() {
-    let world = World::start().await;
+async fn an_overdue_target_expires_with_a_reason_and_a_late_result_replaces_that(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let exec = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
     let later = Utc::now() + TimeDelta::hours(2);
@@ -47,9 +48,8 @@ async fn an_overdue_target_expires_with_a_reason_and_a_late_result_replaces_that
     world.stop().await;
 }
 
-#[tokio::test]
-async fn what_ended_long_ago_goes_and_what_still_waits_stays() {
-    let world = World::start().await;
+async fn what_ended_long_ago_goes_and_what_still_waits_stays(engine: Engine) {
+    let world = World::start_on(engine).await;
     let pcs = world.enrol(&["pc-1"]).await;
     let done = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
     let waiting = world.exec(Some(&pcs), Reach::Fixed).await.exec_id;
@@ -77,3 +77,8 @@ async fn what_ended_long_ago_goes_and_what_still_waits_stays() {
     assert_eq!(world.view(waiting).await.counts.pending, 1);
     world.stop().await;
 }
+
+on_both!(
+    an_overdue_target_expires_with_a_reason_and_a_late_result_replaces_that,
+    what_ended_long_ago_goes_and_what_still_waits_stays,
+);

@@ -10,7 +10,7 @@ use kanade_backend::fleet::{ExecRoom, Fleet, Operator};
 use kanade_backend::flow::{self, Flow};
 use kanade_backend::publisher::kept::{self, Kept};
 use kanade_backend::services::Tails;
-use kanade_backend::store::Store;
+use kanade_backend::store::{Place, PostgresPlace, Store};
 use kanade_backend::tasks::{Nudge, Tasks};
 use kanade_shared::api::execs::{ExecRequest, ExecView, ExecWhat, Targets};
 use kanade_shared::bootstrap::ensure_jetstream_resources;
@@ -21,7 +21,9 @@ use kanade_shared::wire::command::{Document, Reach, Rev};
 use kanade_shared::wire::desired::AgentDesired;
 use kanade_shared::wire::heartbeat::{AgentState, Heartbeat, Held};
 use kanade_shared::wire::result::{Outcome, Output, RunResult};
+use kanade_testkit::database::Engine;
 use kanade_testkit::nats::Nats;
+use kanade_testkit::postgres::Postgres;
 use kanade_testkit::wait;
 use tempfile::TempDir;
 
@@ -29,30 +31,41 @@ use tempfile::TempDir;
 pub(super) struct World {
     pub(super) nats: Nats,
     pub(super) folder: TempDir,
+    postgres: Option<Postgres>,
     pub(super) flow: Flow,
     pub(super) tasks: Tasks,
     pub(super) tails: Tails,
 }
 
 impl World {
-    /// Everything runs.
+    /// Everything runs, on SQLite.
     pub(super) async fn start() -> Self {
-        let world = Self::still().await;
+        Self::start_on(Engine::Sqlite).await
+    }
+
+    /// Everything runs.
+    pub(super) async fn start_on(engine: Engine) -> Self {
+        let world = Self::still_on(engine).await;
         world.spawn();
         world
     }
 
     /// Nothing runs yet.
-    pub(super) async fn still() -> Self {
+    pub(super) async fn still_on(engine: Engine) -> Self {
         let nats = Nats::start().await;
         ensure_jetstream_resources(&nats.jetstream().await)
             .await
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let flow = open(nats.client().await, &folder).await;
+        let postgres = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Postgres::start().await),
+        };
+        let flow = open_at(nats.client().await, &place(&folder, postgres.as_ref())).await;
         Self {
             nats,
             folder,
+            postgres,
             flow,
             tasks: Tasks::new(),
             tails: Tails::default(),
@@ -75,6 +88,7 @@ impl World {
         let Self {
             nats,
             folder,
+            postgres,
             flow,
             tasks,
             tails,
@@ -84,10 +98,11 @@ impl World {
         ensure_jetstream_resources(&nats.jetstream().await)
             .await
             .unwrap();
-        let flow = open(nats.client().await, &folder).await;
+        let flow = open_at(nats.client().await, &place(&folder, postgres.as_ref())).await;
         let world = Self {
             nats,
             folder,
+            postgres,
             flow,
             tasks: Tasks::new(),
             tails: Tails::default(),
@@ -188,9 +203,21 @@ impl World {
     }
 }
 
-/// The loops' parts over this connection, with the database in this folder.
+fn place(folder: &TempDir, postgres: Option<&Postgres>) -> Place {
+    let Some(postgres) = postgres else {
+        return Place::Sqlite(folder.path().join("kanade.db"));
+    };
+    let place = PostgresPlace::parse(&postgres.url(), None, folder.path());
+    Place::Postgres(Box::new(place.unwrap()))
+}
+
+/// The loops' parts over this connection, with a SQLite in this folder.
 pub(super) async fn open(client: async_nats::Client, folder: &TempDir) -> Flow {
-    let store = Store::open(&folder.path().join("kanade.db")).await.unwrap();
+    open_at(client, &place(folder, None)).await
+}
+
+async fn open_at(client: async_nats::Client, place: &Place) -> Flow {
+    let store = Store::open_at(place).await.unwrap();
     let (publisher, room) = (Nudge::new(), ExecRoom::new());
     let changes = Changes::new(store.last_change().await.unwrap());
     let (hub, nudge) = (changes.clone(), publisher.clone());

@@ -118,8 +118,13 @@ impl Postgres {
     /// Kills it as a power cut would; the data stays as it is.
     pub fn kill9(&mut self) {
         if let Some(mut child) = self.child.take() {
+            // Its processes would notice, and end what they have in hand, a moment later.
+            let served = children(child.id());
             // Both fail only for a process that is gone already.
             let _ = child.kill();
+            for process in served {
+                crate::process::signal(process, rustix::process::Signal::KILL);
+            }
             let _ = child.wait();
         }
     }
@@ -273,6 +278,21 @@ impl Drop for Postgres {
             eprintln!("PostgreSQL's folder is kept: {}", folder.keep().display());
         }
     }
+}
+
+/// The processes that this one has started, where the system tells.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // After the name, which may hold anything: state and parent.
+        let parts = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace());
+        parts.and_then(|mut parts| parts.nth(1)?.parse().ok()) == Some(parent)
+    })
+    .collect()
 }
 
 /// The folder of PostgreSQL's programs: `KANADE_POSTGRES`, else the newest in the workspace's

@@ -8,7 +8,7 @@ use kanade_testkit::wait;
 
 use super::database::{Database, Engine};
 use super::pcs;
-use crate::store::{Place, PostgresPlace, Store, StoreError};
+use crate::store::{Place, PostgresPlace, Store, StoreError, failed, sql};
 
 /// Where another backend finds the same database.
 fn place_of(url: &str, folder: &tempfile::TempDir) -> Place {
@@ -153,4 +153,24 @@ async fn a_login_that_is_refused_is_told_with_the_way_out() {
         error.help().unwrap().contains("CREATE DATABASE"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_in_words_and_passes() {
+    let database = Database::new(Engine::Postgres).await;
+    let store = database.open().await;
+    let mut tx = store.begin().await.unwrap();
+    // As the server says it, without a disk to fill.
+    let raised = sql::query("DO $$ BEGIN RAISE 'no room' USING ERRCODE = 'disk_full'; END $$")
+        .execute(&mut tx)
+        .await;
+    let error = failed("enrol PCs")(raised.unwrap_err());
+    assert_eq!(
+        error.to_string(),
+        "could not enrol PCs: the disk of the database is full"
+    );
+    assert!(error.is_passing());
+    drop(tx);
+    enrol(&store, 0..3).await.unwrap();
+    assert_eq!(store.agents_count().await.unwrap(), (3, 0));
 }

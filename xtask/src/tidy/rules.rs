@@ -145,7 +145,7 @@ pub(super) fn unsafe_is_for_the_platform(tree: &Tree) -> Vec<Finding> {
 /// Without that file nothing has landed yet.
 pub(super) fn landed_migrations_are_not_edited(tree: &Tree) -> Vec<Finding> {
     let Some(list) = tree
-        .folder(MIGRATIONS)
+        .below(MIGRATIONS)
         .find(|file| file.path.ends_with(LANDED))
     else {
         return Vec::new();
@@ -158,7 +158,7 @@ pub(super) fn landed_migrations_are_not_edited(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut there = Vec::new();
     for file in tree
-        .folder(MIGRATIONS)
+        .below(MIGRATIONS)
         .filter(|file| file.path.ends_with(".sql"))
     {
         let name = &file.path[MIGRATIONS.len() + 1..];
@@ -310,13 +310,15 @@ mod tests {
     #[test]
     fn an_edited_a_new_and_a_lost_migration_are_told_apart() {
         let sum = hex::encode(Sha256::digest("create table a;"));
-        let list = format!("{sum}  0001_a.sql\n{sum}  0002_b.sql\n{sum}  0004_gone.sql\n");
+        let list = format!(
+            "{sum}  sqlite/0001_a.sql\n{sum}  sqlite/0002_b.sql\n{sum}  sqlite/0004_gone.sql\n"
+        );
         let path = |name: &str| format!("{MIGRATIONS}/{name}");
         let (list_path, first, second, third) = (
             path(LANDED),
-            path("0001_a.sql"),
-            path("0002_b.sql"),
-            path("0003_c.sql"),
+            path("sqlite/0001_a.sql"),
+            path("sqlite/0002_b.sql"),
+            path("sqlite/0003_c.sql"),
         );
         let files = [
             (first.as_str(), "create table a;"),
@@ -337,15 +339,15 @@ mod tests {
             .collect();
         assert_eq!(found.len(), 3, "{found:#?}");
         assert!(
-            found[0].contains("0002_b.sql: has landed and was edited"),
+            found[0].contains("sqlite/0002_b.sql: has landed and was edited"),
             "{found:#?}"
         );
         assert!(
-            found[1].contains("  0003_c.sql` to `landed.sha256`"),
+            found[1].contains("  sqlite/0003_c.sql` to `landed.sha256`"),
             "{found:#?}"
         );
         assert!(
-            found[2].ends_with("`0004_gone.sql` has landed and is gone"),
+            found[2].ends_with("`sqlite/0004_gone.sql` has landed and is gone"),
             "{found:#?}"
         );
     }

@@ -64,13 +64,11 @@ impl Tree {
             .filter(|file| file.path.ends_with("Cargo.toml"))
     }
 
-    /// The files of one folder, not of those below.
-    pub(super) fn folder(&self, folder: &str) -> impl Iterator<Item = &SourceFile> {
+    /// The files of one folder and of those below.
+    pub(super) fn below(&self, folder: &str) -> impl Iterator<Item = &SourceFile> {
         self.files.iter().filter(move |file| {
-            file.path
-                .strip_prefix(folder)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(|name| !name.contains('/'))
+            let rest = file.path.strip_prefix(folder);
+            rest.is_some_and(|rest| rest.starts_with('/'))
         })
     }
 }

@@ -13,6 +13,33 @@ test('the overview counts the fleet and shows a new exec by itself', async ({ pa
   await isAccessible(page);
 });
 
+test('new execs wait behind a count while the list is scrolled, and come when asked', async ({
+  page,
+}) => {
+  const [pc = ''] = await onlinePcs(page);
+  await page.setViewportSize({ width: 1024, height: 420 });
+  await page.goto('/execs');
+  const issue = (script: string) =>
+    page.evaluate(
+      async ([script, pc]) => {
+        const what = { script: { shell: 'sh', script } };
+        const body = JSON.stringify({ what, targets: { pcs: [pc] } });
+        const headers = { 'content-type': 'application/json' };
+        const answer = await fetch('/api/v1/execs', { method: 'POST', headers, body });
+        if (!answer.ok) throw new Error(await answer.text());
+      },
+      [script, pc] as const,
+    );
+  for (let n = 0; n < 15; n += 1) await issue(`echo row ${n}`);
+  await expect(page.getByRole('link', { name: 'echo row 14' })).toBeVisible();
+  const list = page.getByRole('region', { name: 'Execs, table' });
+  await list.evaluate((element) => element.scrollTo(0, 200));
+  const mark = `echo late ${Date.now()}`;
+  await issue(mark);
+  await page.getByRole('button', { name: '1 new' }).click();
+  await expect(page.getByRole('link', { name: mark })).toBeVisible();
+});
+
 test('agents are filtered in the address, sorted, and reached by keyboard', async ({ page }) => {
   await onlinePcs(page);
   await expect(page).toHaveURL(/presence=online/);

@@ -105,7 +105,7 @@ export function DataTable<T>(props: Props<T>) {
         aria-label={t.common.table(props.name)}
         // A region that scrolls has to be reachable by keyboard.
         tabIndex={0}
-        className="border-line min-h-0 grow overflow-auto border-t"
+        className="border-line -mt-px min-h-0 grow overflow-auto border-t"
       >
         <table
           className="w-full table-fixed border-separate border-spacing-0"

@@ -17,7 +17,7 @@ export function Page(props: {
   const { t } = useText();
   return (
     <div className="flex h-full min-h-0 flex-col">
-      <header className="flex flex-col gap-2 px-4 pt-3 md:px-6">
+      <header className="flex flex-col gap-2 px-4 pt-3 pb-2 md:px-6">
         <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
           <h1 className="min-w-0 text-lg font-semibold break-words">{props.title}</h1>
           {props.note}
@@ -26,7 +26,7 @@ export function Page(props: {
         {props.bar}
       </header>
       {props.fills === true ? (
-        <div className="flex min-h-0 grow flex-col pt-2">{props.children}</div>
+        <div className="flex min-h-0 grow flex-col">{props.children}</div>
       ) : (
         <div
           tabIndex={0}

@@ -7,7 +7,7 @@ export function Tabs<T extends string>(props: {
   names: Readonly<Record<T, string>>;
 }) {
   return (
-    <nav className="border-line -mx-4 flex gap-4 overflow-x-auto border-b px-4 md:-mx-6 md:px-6">
+    <nav className="border-line -mx-4 -mb-2 flex gap-4 overflow-x-auto border-b px-4 md:-mx-6 md:px-6">
       {props.tabs.map((tab) => (
         <Link
           key={tab}

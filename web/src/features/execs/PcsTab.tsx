@@ -45,7 +45,7 @@ export function PcsTab({ exec }: { exec: ExecView }) {
     void navigate({ search: { ...search, ...part }, replace: true });
   return (
     <>
-      <div className="flex flex-wrap gap-2 px-4 pb-2 md:px-6">
+      <div className="flex flex-wrap gap-2 px-4 py-2 md:px-6">
         <FilterChip
           name={t.exec.state}
           value={state}

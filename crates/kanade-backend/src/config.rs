@@ -25,7 +25,7 @@ pub use error::ConfigError;
 pub use values::{Address, LogFormat, Secret};
 
 /// Variables with our prefix that others read.
-const NOT_OURS: [&str; 7] = [
+const NOT_OURS: [&str; 9] = [
     "url",
     "token",
     "token_file",
@@ -33,9 +33,11 @@ const NOT_OURS: [&str; 7] = [
     "config",
     "nats_server",
     "backend_config",
+    "postgres",
+    "embed_dashboard",
 ];
 /// Beginnings of such variables.
-const NOT_OURS_BEGIN: [&str; 2] = ["agent_", "test_"];
+const NOT_OURS_BEGIN: [&str; 4] = ["agent_", "test_", "e2e_", "dev_"];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

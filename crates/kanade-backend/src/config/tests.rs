@@ -36,6 +36,8 @@ fn flags_win_over_the_environment_which_wins_over_the_file() {
         jail.set_env("KANADE_NATS_SERVER", "/opt/nats-server");
         // Of the CLI, in the same shell.
         jail.set_env("KANADE_URL", "http://127.0.0.1:8443");
+        // Of who builds and tests it.
+        jail.set_env("KANADE_POSTGRES", "/opt/postgresql");
         let flags = Flags {
             broker_port: Some(3),
             ..Flags::default()

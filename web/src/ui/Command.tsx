@@ -1,6 +1,7 @@
 import { useState } from 'react';
 
 import { useText } from '@/i18n/text';
+import { copyText } from '@/lib/copy';
 
 import { Icon } from './Icon';
 
@@ -12,7 +13,7 @@ export function CopyButton({ text, label }: { text: string; label?: string }) {
   const [copied, setCopied] = useState(false);
   const name = label ?? t.common.copy;
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    if (!(await copyText(text))) return;
     setCopied(true);
     setTimeout(() => setCopied(false), SHOWN_MS);
   };
@@ -33,17 +34,9 @@ export function CopyButton({ text, label }: { text: string; label?: string }) {
 
 /** A command for a terminal, to be copied. */
 export function Command({ text }: { text: string }) {
-  const { t } = useText();
   return (
     <div className="border-line bg-raised flex items-center gap-2 rounded border py-1 pr-1 pl-3">
-      <code
-        tabIndex={0}
-        role="group"
-        aria-label={t.common.command}
-        className="mono grow overflow-x-auto py-1 whitespace-pre"
-      >
-        {text}
-      </code>
+      <code className="mono min-w-0 grow py-1 break-words whitespace-pre-wrap">{text}</code>
       <CopyButton text={text} />
     </div>
   );

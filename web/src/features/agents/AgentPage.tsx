@@ -32,9 +32,11 @@ export function AgentPage() {
       title={pcId}
       note={agent.data !== undefined && <State agent={agent.data} />}
       actions={
-        <Link to="/run" search={{ pcs: pcId }} className={buttonClass('main')}>
-          {t.agent.run}
-        </Link>
+        agent.data !== undefined && (
+          <Link to="/run" search={{ pcs: pcId }} className={buttonClass('main')}>
+            {t.agent.run}
+          </Link>
+        )
       }
       bar={<Tabs tabs={TABS} current={tab} names={t.agent.tabs} />}
       fills={tab !== 'facts'}

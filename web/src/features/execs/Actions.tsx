@@ -5,6 +5,7 @@ import { toApiError } from '@/api/errors';
 import { execQuery, retryExec, stopExec } from '@/api/execs';
 import type { ExecView } from '@/api/types';
 import { useText } from '@/i18n/text';
+import { newId } from '@/lib/id';
 import { notOkCount } from '@/parts/states';
 import { Button } from '@/ui/Button';
 import { Confirm } from '@/ui/Confirm';
@@ -84,7 +85,7 @@ function Retry({ exec, onClose }: { exec: ExecView; onClose: () => void }) {
   const { t } = useText();
   const client = useQueryClient();
   // One dialog is one wish, however often it is sent.
-  const [key] = useState(() => crypto.randomUUID());
+  const [key] = useState(() => newId());
   const retrying = useMutation({
     mutationFn: (reason: string | undefined) => retryExec(exec.exec_id, key, reason),
     onSuccess: (now) => {

@@ -1,3 +1,5 @@
+import { newId } from '@/lib/id';
+
 import type { SseEvent } from './sse';
 import { Stream, type StreamStatus } from './stream';
 import { lacks, Wants } from './wants';
@@ -10,6 +12,8 @@ const PRUNE_MS = 30_000;
 const CHANNEL = 'kanade-live';
 const LEADER_LOCK = 'kanade-live-leader';
 const TAB_LOCK = 'kanade-live-tab-';
+/** Absent where the page came without TLS from another machine. */
+const LOCKS = navigator.locks as LockManager | undefined;
 
 type Message =
   | { kind: 'elected' }
@@ -28,7 +32,7 @@ export type Listener = (events: { reset: boolean; data: unknown[] }) => void;
  * leader goes on from there.
  */
 export class Live {
-  readonly #tab = crypto.randomUUID();
+  readonly #tab = newId();
   readonly #channel = new BroadcastChannel(CHANNEL);
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #statusListeners = new Set<() => void>();
@@ -46,11 +50,7 @@ export class Live {
     this.#channel.onmessage = ({ data }: MessageEvent<Message>) => {
       this.#hear(data);
     };
-    void navigator.locks.request(TAB_LOCK + this.#tab, forever);
-    void navigator.locks.request(LEADER_LOCK, () => {
-      this.#lead();
-      return forever();
-    });
+    this.#elect();
     addEventListener('pagehide', () => {
       this.#send({ kind: 'wants', tab: this.#tab, topics: [] });
     });
@@ -111,15 +111,29 @@ export class Live {
     }
   }
 
-  #lead(): void {
+  #elect(): void {
+    if (LOCKS === undefined) {
+      // Nobody to agree with: every tab has a connection of its own.
+      this.#channel.close();
+      this.#leads = true;
+      return;
+    }
+    void LOCKS.request(TAB_LOCK + this.#tab, forever);
+    void LOCKS.request(LEADER_LOCK, () => {
+      this.#lead(LOCKS);
+      return forever();
+    });
+  }
+
+  #lead(locks: LockManager): void {
     this.#leads = true;
     this.#send({ kind: 'elected' });
-    setInterval(() => void this.#prune(), PRUNE_MS);
+    setInterval(() => void this.#prune(locks), PRUNE_MS);
     this.#settle();
   }
 
-  async #prune(): Promise<void> {
-    const { held = [] } = await navigator.locks.query();
+  async #prune(locks: LockManager): Promise<void> {
+    const { held = [] } = await locks.query();
     const names = held.map((lock) => lock.name ?? '');
     const tabs = names.filter((name) => name.startsWith(TAB_LOCK));
     this.#wants.keep(new Set(tabs.map((name) => name.slice(TAB_LOCK.length))));
@@ -181,7 +195,7 @@ export class Live {
   }
 
   #send(message: Message): void {
-    this.#channel.postMessage(message);
+    if (LOCKS !== undefined) this.#channel.postMessage(message);
   }
 }
 

@@ -95,6 +95,7 @@ export const en = {
     clearSelection: 'Clear selection',
     selectRow: (name: string) => `Select ${name}`,
     moreRows: 'More rows are being read…',
+    columns: 'Columns',
     keys: 'j k move · x select · Enter open · / search',
     table: (name: string) => `${name}, table`,
     why: 'why',

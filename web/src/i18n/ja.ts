@@ -94,6 +94,7 @@ export const ja: Messages = {
     clearSelection: '選択を解除',
     selectRow: (name) => `${name} を選択`,
     moreRows: '続きを読み込んでいます…',
+    columns: '列',
     keys: 'j k 移動 · x 選択 · Enter 開く · / 検索',
     table: (name) => `${name}の表`,
     why: '理由',

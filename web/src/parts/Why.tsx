@@ -18,7 +18,7 @@ export function Why({ text }: { text: string }) {
       <span
         id={id}
         popover="auto"
-        className="border-line bg-bg text-text inset-auto m-auto max-w-md rounded border p-3 whitespace-normal shadow-xl"
+        className="border-line bg-bg text-text below max-w-md rounded border p-3 whitespace-normal shadow-xl"
       >
         {text}
       </span>

@@ -20,6 +20,7 @@ import { Button, buttonClass } from '@/ui/Button';
 import { DataTable } from '@/ui/DataTable';
 import { FilterChip, SearchBox } from '@/ui/Filters';
 import { Page } from '@/ui/Page';
+import { useColumns } from '@/ui/useColumns';
 import { Empty, Failed, Loading } from '@/ui/States';
 
 import { agentColumns } from './columns';
@@ -50,6 +51,7 @@ export function AgentsPage() {
     belongs: (agent) => !agents.hasNextPage && agentMatches(agent, filter),
   });
   const rows = rowsOf(agents.data);
+  const { shown, choice } = useColumns('agents', agentColumns(t, format));
   const set = (part: Partial<typeof filter>) =>
     void navigate({ search: { ...filter, ...part }, replace: true });
   const filtered = Object.values({ ...filter, sort: undefined }).some((one) => one !== undefined);
@@ -100,8 +102,9 @@ export function AgentsPage() {
               {t.common.clearFilters}
             </Button>
           )}
-          <span className="text-muted ml-auto self-center text-xs max-lg:hidden">
-            {t.common.keys}
+          <span className="ml-auto flex items-center gap-3">
+            <span className="text-muted text-xs max-lg:hidden">{t.common.keys}</span>
+            {choice}
           </span>
         </div>
       }
@@ -120,7 +123,7 @@ export function AgentsPage() {
         <DataTable
           key={JSON.stringify(filter)}
           name={t.agents.title}
-          columns={agentColumns(t, format)}
+          columns={shown}
           rows={rows}
           keyOf={(agent) => agent.pc_id}
           sort={filter.sort ?? 'pc_id'}

@@ -13,6 +13,7 @@ import { buttonClass } from '@/ui/Button';
 import { DataTable } from '@/ui/DataTable';
 import { FilterChip, SearchBox } from '@/ui/Filters';
 import { Page } from '@/ui/Page';
+import { useColumns } from '@/ui/useColumns';
 import { Empty, Failed, Loading } from '@/ui/States';
 
 const route = getRouteApi('/execs');
@@ -39,6 +40,7 @@ export function ExecsPage() {
       (filter.prefix === undefined || exec.exec_id.startsWith(filter.prefix)),
   });
   const rows = rowsOf(execs.data);
+  const { shown, choice } = useColumns('execs', execColumns(t));
   const set = (part: Partial<typeof filter>) =>
     void navigate({ search: { ...filter, ...part }, replace: true });
   const filtered =
@@ -85,6 +87,7 @@ export function ExecsPage() {
               onChange={(job_id) => set({ job_id })}
             />
           )}
+          <span className="ml-auto">{choice}</span>
         </div>
       }
     >
@@ -102,7 +105,7 @@ export function ExecsPage() {
         <DataTable
           key={JSON.stringify(filter)}
           name={t.execs.title}
-          columns={execColumns(t)}
+          columns={shown}
           rows={rows}
           keyOf={(exec) => exec.exec_id}
           sort={filter.sort ?? '-issued_at'}

@@ -32,9 +32,10 @@ test('equal answers are folded, and what failed can be retried', async ({ page }
   // Fails the first time on each PC, and is fine the second time.
   await runScript(
     page,
-    `f=${mark}-$KANADE_PC_ID; test -e $f || { touch $f; echo first; exit 3; }; echo second`,
+    `f=${mark}-$KANADE_PC; test -e $f || { touch $f; echo first; exit 3; }; rm $f; echo second`,
     pcs,
   );
+  await expect(page.getByRole('list', { name: 'Progress' })).toHaveText(`${pcs.length}failed`);
   await expect(page.getByText('exit 3').first()).toBeVisible();
   if (pcs.length > 1) {
     await page.getByRole('button', { name: 'Fold equal results' }).click();
@@ -47,6 +48,8 @@ test('equal answers are folded, and what failed can be retried', async ({ page }
     .getByRole('button', { name: /^Retry \d+ PC/ })
     .click();
   await expect(page.getByRole('dialog')).toBeHidden();
+  await expect(page.getByRole('group', { name: 'Output' }).first()).toHaveText('second');
+  await expect(page.getByText('exit 3')).toHaveCount(0);
 });
 
 test('a run shows its output live, and is killed with a word on what that met', async ({

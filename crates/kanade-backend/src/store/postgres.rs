@@ -166,7 +166,7 @@ pub(super) async fn open(place: &PostgresPlace) -> Result<Opened, StoreError> {
     if made {
         migrate().await?;
     }
-    let readers = pool(READERS, Duration::from_secs(5))
+    let readers = pool(2 * READERS, Duration::from_secs(5))
         .connect_with(place.options())
         .await
         .map_err(open)?;

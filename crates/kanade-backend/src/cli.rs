@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Flags, LogFormat};
 use crate::failure::{DIFFERS, Failure};
+use crate::store::SMALL_TALK;
 use crate::{api, app, bootstrap};
 use kanade_shared::bootstrap::Loss;
 
@@ -188,8 +189,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// The log goes to standard error, so that standard output is what a verb answers.
 fn log(config: &Config) -> Result<(), Failure> {
     // Parts that tell as news what our own lines say in the fleet's words, or nobody asked for.
-    let quiet = "async_nats=warn,sqlx::postgres::notice=warn";
-    let level = format!("{quiet},{}", config.log.level);
+    let level = format!("async_nats=warn,{SMALL_TALK},{}", config.log.level);
     let filter = EnvFilter::try_new(level)
         .map_err(|error| Failure::new(error, Some("set `log.level` to `info`".to_owned())))?;
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -58,6 +58,9 @@ pub use tx::Tx;
 
 use lease::Lease;
 
+/// For the log's filter: what a server says by the way, such as that a table is there already.
+pub const SMALL_TALK: &str = "sqlx::postgres::notice=warn";
+
 /// Connections that only read.
 const READERS: u32 = 4;
 /// Rows that one statement of many rows has at most, so that its variables stay under SQLite's
